@@ -1,0 +1,22 @@
+"""Offers networks that are written here, after their papers."""
+
+from __future__ import annotations
+
+from zoo.hookspecs import hookimpl
+from zoo.plugins import Register
+
+
+@hookimpl
+def register_models(register: Register) -> None:
+    """Offers LeNet-5."""
+    register(
+        "lenet5",
+        "zoo_plugins.lenet:build",
+        summary="LeNet-5 for small gray images, 60 thousand parameters, no published weights",
+        source="doi:10.1109/5.726791",
+        library="zoo",
+        paper="doi:10.1109/5.726791",
+        year=1998,
+        input_px=32,
+        records=(),
+    )

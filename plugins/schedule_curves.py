@@ -1,0 +1,253 @@
+"""The built-in schedules: functions of progress, so that a resumed run needs no replay.
+
+`schedule(progress)` is the factor on the learning rate at `progress` in [0, 1] of a phase; values beyond are taken
+as 0 or 1, because a phase that is fitted to a time budget may end a step late. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from zoo_plugins.option_checks import check_range, no_effect
+
+from zoo.contracts.training import Schedule
+from zoo.errors import UserError
+
+
+class Constant:
+    """factor(t) = 1."""
+
+    def __call__(self, progress: float) -> float:
+        """The factor: always 1."""
+        return 1.0
+
+
+class Linear:
+    """factor(t) = 1 + (end_factor - 1) * t.
+
+    Source: arXiv:1810.04805 (Devlin et al. 2018, appendix A.2).
+
+    Args:
+        end_factor: The factor at the end, in [0, 1).
+    """
+
+    def __init__(self, *, end_factor: float = 0.0) -> None:
+        check_range(end_factor, where="schedule.end_factor", low=0, high=1, below=True)
+        self._end = end_factor
+
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`."""
+        return 1.0 + (self._end - 1.0) * _within(progress)
+
+
+class Step:
+    """factor(t) = gamma ^ (number of milestones at or before t).
+
+    Source: arXiv:1512.03385 (He et al. 2015, section 3.4).
+
+    Args:
+        milestones: Shares of the phase, each in (0, 1), rising.
+        gamma: The factor at each milestone, in (0, 1).
+    """
+
+    def __init__(self, *, milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1) -> None:
+        if not milestones:
+            raise no_effect("an empty list of milestones", where="schedule.milestones", do="name shares such as [0.5]")
+        for share in milestones:
+            check_range(share, where="schedule.milestones", low=0, high=1, above=True, below=True)
+        if list(milestones) != sorted(set(milestones)):
+            raise UserError(
+                f"milestones must rise, and these are {list(milestones)}",
+                where="schedule.milestones",
+                allowed=str(sorted(set(milestones))),
+            )
+        check_range(gamma, where="schedule.gamma", low=0, high=1, above=True, below=True)
+        self._milestones, self._gamma = tuple(milestones), gamma
+
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`."""
+        return float(self._gamma ** sum(share <= progress for share in self._milestones))
+
+
+class Cosine:
+    """factor(t) = min_factor + (1 - min_factor) * (1 + cos(pi * t)) / 2.
+
+    Source: arXiv:1608.03983 (Loshchilov and Hutter 2016, equation 5), without restarts.
+
+    Args:
+        min_factor: The factor at the end, in [0, 1).
+    """
+
+    def __init__(self, *, min_factor: float = 0.0) -> None:
+        check_range(min_factor, where="schedule.min_factor", low=0, high=1, below=True)
+        self._end = min_factor
+
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`."""
+        return _cosine(1.0, self._end, _within(progress))
+
+
+class OneCycle:
+    """Rises from 1 / div to 1 over `rise_share` of the phase, then falls to 1 / (div * final_div), along cosines.
+
+    Source: arXiv:1708.07120 (Smith and Topin 2017), in the two-phase form of fastai and torch's OneCycleLR.
+    It has its own warm-up, so no other may be put before it.
+
+    Args:
+        rise_share: Share of the phase until the full rate is reached, in (0, 1).
+        div: The full rate over the first one, above 1.
+        final_div: The first rate over the last one, 1 or more.
+        momenta: Smallest and largest momentum, each in [0, 1): falls from the largest to the smallest while the rate
+            rises, and back while it falls. None leaves the optimizer's momentum alone.
+    """
+
+    warms_up = True
+
+    def __init__(
+        self,
+        *,
+        rise_share: float = 0.3,
+        div: float = 25.0,
+        final_div: float = 1e4,
+        momenta: tuple[float, float] | None = (0.85, 0.95),
+    ) -> None:
+        check_range(rise_share, where="schedule.rise_share", low=0, high=1, above=True, below=True)
+        check_range(div, where="schedule.div", low=1, high=math.inf, above=True)
+        check_range(final_div, where="schedule.final_div", low=1, high=math.inf)
+        if momenta is not None:
+            _check_momenta(momenta)
+        self._share, self._first, self._last = rise_share, 1 / div, 1 / (div * final_div)
+        self._momenta = momenta
+
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`."""
+        return self._through(progress, self._first, 1.0, self._last)
+
+    def momentum(self, progress: float) -> float | None:
+        """The momentum itself (no factor) at `progress`, for SGD's `momentum` or Adam's first beta; None: unchanged."""
+        if self._momenta is None:
+            return None
+        low, high = self._momenta
+        return self._through(progress, high, low, high)
+
+    def _through(self, progress: float, start: float, peak: float, end: float) -> float:
+        """From `start` over `peak`, reached at the warm-up's end, to `end`."""
+        t = _within(progress)
+        if t < self._share:
+            return _cosine(start, peak, t / self._share)
+        return _cosine(peak, end, (t - self._share) / (1 - self._share))
+
+
+class Plateau:
+    """Multiplies the rate by `factor` after more than `patience` validations in a row without a better loss.
+
+    A loss is better when it is below (1 - threshold) * the best so far, as in torch's ReduceLROnPlateau (mode min,
+    relative threshold, no cooldown). The rate does not depend on progress.
+
+    Args:
+        patience: Validations in a row without improvement that are borne, 0 or more.
+        factor: What the rate is multiplied by, in (0, 1).
+        min_factor: The rate never falls below this share of the full one, in [0, 1).
+        threshold: Relative improvement that counts, in [0, 1).
+    """
+
+    def __init__(
+        self, *, patience: int = 1, factor: float = 0.3, min_factor: float = 0.001, threshold: float = 1e-4
+    ) -> None:
+        check_range(patience, where="schedule.patience", low=0, high=math.inf)
+        check_range(factor, where="schedule.factor", low=0, high=1, above=True, below=True)
+        check_range(min_factor, where="schedule.min_factor", low=0, high=1, below=True)
+        check_range(threshold, where="schedule.threshold", low=0, high=1, below=True)
+        self._patience, self._drop, self._floor, self._threshold = patience, factor, min_factor, threshold
+        self._best, self._bad, self._factor = math.inf, 0, 1.0
+
+    def __call__(self, progress: float) -> float:
+        """The factor that the validations so far have led to."""
+        return self._factor
+
+    def observe(self, loss: float) -> None:
+        """Takes note of a validation's loss; NaN counts as no improvement."""
+        if loss < self._best * (1 - self._threshold):
+            self._best, self._bad = loss, 0
+            return
+        self._bad += 1
+        if self._bad > self._patience:
+            self._factor, self._bad = max(self._factor * self._drop, self._floor), 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint must keep: plain numbers, the best loss None before the first one."""
+        return {"best": None if math.isinf(self._best) else self._best, "bad": self._bad, "factor": self._factor}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self._best = math.inf if state["best"] is None else float(state["best"])
+        self._bad, self._factor = int(state["bad"]), float(state["factor"])
+
+
+class WarmUp:
+    """Another schedule whose first part rises evenly: factor(t) = ramp(t) * schedule(t).
+
+    ramp(t) = start_factor + (1 - start_factor) * t / share before `share` and 1 from there on. The schedule keeps its
+    own clock, so that a milestone at half the phase stays there. Whatever else it has (momentum, observed losses,
+    state) goes through to it unchanged.
+
+    Source: arXiv:1706.02677 (Goyal et al. 2017, section 2.2).
+
+    Args:
+        schedule: The schedule that is warmed up.
+        share: Share of the phase that the ramp takes, in (0, 1).
+        start_factor: The factor at the very start, in [0, 1).
+
+    Raises:
+        UserError: A value out of range, or a schedule that already warms up by itself.
+    """
+
+    def __init__(self, schedule: Schedule, *, share: float, start_factor: float = 0.0) -> None:
+        check_range(share, where="schedule.warmup_share", low=0, high=1, above=True, below=True)
+        check_range(start_factor, where="schedule.start_factor", low=0, high=1, below=True)
+        if getattr(schedule, "warms_up", False):
+            raise UserError(
+                f"a second warm-up before {type(schedule).__name__}, which has its own",
+                where="schedule.warmup_share",
+                do="leave the added warm-up out",
+            )
+        self.schedule, self._share, self._start = schedule, share, start_factor
+
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`."""
+        t = _within(progress)
+        ramp = self._start + (1 - self._start) * t / self._share if t < self._share else 1.0
+        return ramp * self.schedule(progress)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only the four optional parts of a schedule: a loop that asks whether there is an `observe` must be told the
+        # wrapped schedule's answer, and pickling asks for names before `schedule` is set.
+        if name in ("observe", "state_dict", "load_state_dict", "momentum"):
+            return getattr(self.schedule, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+
+def _check_momenta(momenta: tuple[float, float]) -> None:
+    """Refuses anything but a smaller and a larger momentum."""
+    where = "schedule.momenta"
+    if len(momenta) != 2:
+        raise UserError(f"{momenta!r} is not a pair", where=where, allowed="[smallest, largest], such as [0.85,0.95]")
+    for momentum in momenta:
+        check_range(momentum, where=where, low=0, high=1, below=True)
+    if momenta[0] >= momenta[1]:
+        raise UserError(
+            f"the smallest momentum {momenta[0]} is not below the largest {momenta[1]}",
+            where=where,
+            allowed="[smallest, largest], such as [0.85,0.95]; null leaves the momentum alone",
+        )
+
+
+def _within(progress: float) -> float:
+    return min(max(progress, 0.0), 1.0)
+
+
+def _cosine(start: float, end: float, t: float) -> float:
+    """From `start` at t = 0 to `end` at t = 1 along half a cosine."""
+    return end + (start - end) * (1 + math.cos(math.pi * t)) / 2

@@ -1,0 +1,42 @@
+"""Strategies: what is trained, when, and how fast."""
+
+from __future__ import annotations
+
+from zoo.hookspecs import hookimpl
+from zoo.plugins import Register
+
+
+@hookimpl
+def register_strategies(register: Register) -> None:
+    """`auto` chooses among the others by what the data offer."""
+    home = "zoo_plugins.strategy_plans"
+    register(
+        "auto",
+        f"{home}:Auto",
+        summary="chooses by images per class and prints its rule",
+        source="zoo: benchmarks/strategies.md",
+    )
+    register(
+        "probe",
+        f"{home}:LinearProbe",
+        summary="frozen backbone, features computed once, head fitted on them",
+        source="arXiv:1805.08974",
+    )
+    register(
+        "lpft",
+        f"{home}:ProbeThenFineTune",
+        summary="probe, then the whole network with smaller rates for earlier layers",
+        source="arXiv:2202.10054",
+    )
+    register(
+        "full",
+        f"{home}:FullFineTune",
+        summary="the whole network from the start, with a fresh head",
+        source="arXiv:1411.1792",
+    )
+    register(
+        "scratch",
+        f"{home}:FromScratch",
+        summary="all values random: no transfer",
+        source="arXiv:1502.01852",
+    )

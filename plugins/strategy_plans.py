@@ -1,0 +1,195 @@
+"""The strategies' plans: pure functions of what is known of the data.
+
+What belongs to a recipe (crops, label smoothing, the moving average) is an option of its strategy; lists such as
+`augmentations` and `regularizers` hold only what the user adds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from zoo.contracts.data import DataFacts, Task
+from zoo.contracts.training import Phase, Plan
+
+FEW_IMAGES = 10
+"""Below this many training images a class (median), moving the backbone costs more than it gives."""
+
+_HEAD = Phase(name="probe", kind="fit_head")
+
+
+def _smoothing(share: float, facts: DataFacts) -> dict[str, Mapping[str, Any]]:
+    """Label smoothing where it is defined: one label an image."""
+    if share == 0 or facts.task is Task.MULTI_LABEL:
+        return {}
+    return {"zoo/label_smoothing": {"share": share}}
+
+
+class LinearProbe:
+    """Fits the head on features of the frozen backbone, which are computed once."""
+
+    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+        """One phase."""
+        return Plan("probe", (_HEAD,), "the backbone stays as it is; only the head is fitted")
+
+
+class ProbeThenFineTune:
+    """Fits the head on frozen features, then trains everything from there.
+
+    A fresh head sends large, wrong gradients through the network and distorts what it knows; a fitted one does not.
+    BatchNorm keeps the pretrained statistics: batches of a small data set are worse estimates.
+
+    Source: Kumar et al., "Fine-Tuning can Distort Pretrained Features", arXiv:2202.10054. The moving average, crops,
+    smoothing and decay by stage are additions, chosen on validation (benchmarks/).
+
+    Args:
+        epochs: Passes of the second phase.
+        lr_factor: Multiplies the optimizer's own rate.
+        stage_decay: Each stage further from the head trains this much slower, in (0, 1].
+        freeze_norm: Keep BatchNorm's statistics.
+        label_smoothing: Share of the target spread over all classes, in [0, 1).
+        ema: Keep and validate a moving average of the weights.
+        ema_decay: Its decay once ramped, in (0, 1).
+        crop_scale: Range of the area share of random crops; null: the centre, as in validation.
+        flip: Mirror half of the images; off, because mirrored letters and digits are others.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: float = 3,
+        lr_factor: float = 1.0,
+        stage_decay: float = 0.8,
+        freeze_norm: bool = True,
+        label_smoothing: float = 0.1,
+        ema: bool = True,
+        ema_decay: float = 0.98,
+        crop_scale: tuple[float, float] | None = (0.4, 1.0),
+        flip: bool = False,
+    ) -> None:
+        self._smoothing = label_smoothing
+        self._phase = Phase(
+            name="finetune",
+            kind="train",
+            epochs=epochs,
+            lr_factor=lr_factor,
+            stage_decay=stage_decay,
+            freeze_norm=freeze_norm,
+            ema=ema,
+            ema_decay=ema_decay,
+            crop_scale=crop_scale,
+            flip=flip,
+        )
+
+    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+        """Two phases."""
+        tune = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
+        return Plan("lpft", (_HEAD, tune), "the head is fitted on frozen features, then everything is trained")
+
+
+class FullFineTune:
+    """Trains the whole network from the start, with a fresh head.
+
+    Args:
+        epochs: Passes over the training images.
+        lr_factor: Multiplies the optimizer's own rate.
+        stage_decay: Each stage further from the head trains this much slower, in (0, 1].
+        freeze_norm: Keep BatchNorm's statistics.
+        label_smoothing: Share of the target spread over all classes, in [0, 1).
+        ema: Keep and validate a moving average of the weights.
+        ema_decay: Its decay once ramped, in (0, 1).
+        crop_scale: Range of the area share of random crops; null: the centre, as in validation.
+        flip: Mirror half of the images.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: float = 5,
+        lr_factor: float = 1.0,
+        stage_decay: float = 0.8,
+        freeze_norm: bool = True,
+        label_smoothing: float = 0.1,
+        ema: bool = True,
+        ema_decay: float = 0.98,
+        crop_scale: tuple[float, float] | None = (0.4, 1.0),
+        flip: bool = False,
+    ) -> None:
+        self._smoothing = label_smoothing
+        self._phase = Phase(
+            name="full",
+            kind="train",
+            epochs=epochs,
+            lr_factor=lr_factor,
+            stage_decay=stage_decay,
+            freeze_norm=freeze_norm,
+            ema=ema,
+            ema_decay=ema_decay,
+            crop_scale=crop_scale,
+            flip=flip,
+        )
+
+    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+        """One phase."""
+        phase = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
+        return Plan("full", (phase,), "everything is trained from the start, with a fresh head")
+
+
+class FromScratch:
+    """Trains all values from random ones.
+
+    Args:
+        epochs: Passes over the training images.
+        lr_factor: Multiplies the optimizer's own rate.
+        label_smoothing: Share of the target spread over all classes, in [0, 1).
+        ema: Keep and validate a moving average of the weights.
+        crop_scale: Range of the area share of random crops; null: the centre, as in validation.
+        flip: Mirror half of the images.
+    """
+
+    def __init__(
+        self,
+        *,
+        epochs: float = 30,
+        lr_factor: float = 2.0,
+        label_smoothing: float = 0.1,
+        ema: bool = True,
+        crop_scale: tuple[float, float] | None = (0.5, 1.0),
+        flip: bool = False,
+    ) -> None:
+        self._smoothing = label_smoothing
+        self._phase = Phase(
+            name="scratch", kind="train", epochs=epochs, lr_factor=lr_factor, ema=ema, crop_scale=crop_scale, flip=flip
+        )
+
+    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+        """One phase."""
+        phase = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
+        return Plan("scratch", (phase,), "all values start at random")
+
+
+class Auto:
+    """Chooses a strategy: random weights, `scratch`; few images a class, `probe`; else `lpft`.
+
+    Args:
+        few_images: Median number of training images a class below which only the head is fitted.
+    """
+
+    def __init__(self, *, few_images: int = FEW_IMAGES) -> None:
+        self._few_images = few_images
+
+    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+        """The plan of the chosen strategy, with the rule as its reason."""
+        chosen, reason = self._choose(facts, pretrained)
+        plans: dict[str, Any] = {"scratch": FromScratch, "probe": LinearProbe, "lpft": ProbeThenFineTune}
+        plan: Plan = plans[chosen]().plan(facts, pretrained=pretrained)
+        return dataclasses.replace(plan, reason=reason)
+
+    def _choose(self, facts: DataFacts, pretrained: bool) -> tuple[Literal["scratch", "probe", "lpft"], str]:
+        per_class = facts.median_class
+        if not pretrained:
+            return "scratch", "weights=none: there is nothing to transfer"
+        if per_class < self._few_images:
+            return "probe", f"{per_class} training images a class (median), fewer than {self._few_images}"
+        return "lpft", f"{per_class} training images a class (median), {self._few_images} or more"

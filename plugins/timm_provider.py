@@ -1,0 +1,67 @@
+"""timm's names as components of kind `model`."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import timm
+from timm.models import get_pretrained_cfg, model_entrypoint, split_model_name_tag
+from timm.models._registry import get_arch_pretrained_cfgs
+from zoo_plugins.timm_records import paper_of, records_of, year_of
+
+from zoo.registry import Offer
+
+HOME = "https://github.com/huggingface/pytorch-image-models"
+
+
+class TimmModels:
+    """Names every architecture of timm; `offer` takes a weight tag behind a dot, too."""
+
+    def __init__(self) -> None:
+        self._names = timm.list_models()
+        self._known = frozenset(self._names)
+
+    def names(self) -> list[str]:
+        """All architectures, without weight tags."""
+        return list(self._names)
+
+    def offer(self, name: str) -> Offer | None:
+        """The network of this name, with the weights of its tag where one is given; None where timm lacks either."""
+        arch, tag = split_model_name_tag(name)
+        if arch not in self._known or (tag and name not in get_arch_pretrained_cfgs(arch)):
+            return None
+        cfg = get_pretrained_cfg(name)
+        paper = paper_of(arch, cfg)
+        family = model_entrypoint(arch).__module__.rpartition(".")[2]
+        heads = cfg.classifier if cfg is not None else None
+        limit = "" if isinstance(heads, str) else "; has no single classifier, so it cannot be fine-tuned here"
+        return Offer(
+            target="zoo_plugins.timm_builder:build",
+            summary=f"{arch} of timm's {family}{limit}",
+            source=paper or (cfg.origin_url if cfg is not None else None) or HOME,
+            facts={
+                "library": "timm",
+                "paper": paper,
+                "year": year_of(paper),
+                "input_px": min(cfg.input_size[1:]) if cfg is not None else None,
+                "records": records_of(arch, tag),
+                **_counts().get(arch, {}),
+            },
+            bound={"arch": arch, "tag": tag},
+        )
+
+
+@cache
+def _counts() -> dict[str, dict[str, Any]]:
+    """Parameters and multiply-adds of each architecture, counted once by `timm_counts.write_table`.
+
+    Empty where another version of timm is installed than the one that was counted: what is shown is counted anew then.
+    """
+    table = json.loads(resources.files("zoo_plugins").joinpath("timm_counts.json").read_text(encoding="utf-8"))
+    if table["timm"] != timm.__version__:
+        return {}
+    keys = ("parameters", "multiply_adds")
+    return {name: {k: v for k, v in zip(keys, row, strict=True) if v} for name, row in table["counts"].items()}

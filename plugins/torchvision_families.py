@@ -1,0 +1,150 @@
+"""What zoo knows of torchvision's families beyond their code: stages, head, papers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from zoo.contracts.model import Stage
+from zoo.models.build import stages_from
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks that are built alike.
+
+    Attributes:
+        paper: arXiv number.
+        classifier: Dotted path of the layer that makes logits.
+        stages: (pattern, stage) in the order of matching; a group of the pattern fills `{}` in the stage's name.
+        ignored_keys: Keys of published files that belong to auxiliary classifiers, which are left out here.
+        build_args: Arguments of the constructor that zoo always sets.
+        size_arg: Constructor argument for the input size, where the network depends on it.
+        centred: The published network shifts its input from ImageNet's statistics to mean = std = 0.5 by itself
+            (`transform_input`); here the preprocessing does that at once, which gives the same input.
+    """
+
+    paper: str
+    classifier: str
+    stages: tuple[tuple[str, str], ...]
+    ignored_keys: tuple[str, ...] = ()
+    build_args: Mapping[str, Any] = field(default_factory=dict)
+    size_arg: str | None = None
+    centred: bool = False
+
+    @property
+    def year(self) -> int:
+        """Year of the paper."""
+        return 2000 + int(self.paper[:2])
+
+
+_FEATURES = (r"features\.(\d+)\.", "features{}")
+_NECK = (r"", "neck")
+_RESNET = ((r"(?:conv1|bn1)\.", "stem"), (r"layer(\d)\.", "layer{}"))
+_REGNET = ((r"stem\.", "stem"), (r"trunk_output\.block(\d)\.", "block{}"))
+_ALEXNET = (
+    (r"features\.0\.", "conv1"),
+    (r"features\.3\.", "conv2"),
+    (r"features\.6\.", "conv3"),
+    (r"features\.8\.", "conv4"),
+    (r"features\.10\.", "conv5"),
+    (r"classifier\.1\.", "fc6"),
+    (r"classifier\.4\.", "fc7"),
+)
+_VIT = (
+    (r"class_token|conv_proj\.|encoder\.pos_embedding", "stem"),
+    (r"encoder\.layers\.encoder_layer_(\d+)\.", "layer{}"),
+    _NECK,
+)
+
+FAMILIES: Mapping[str, Family] = {
+    r"alexnet": Family("1404.5997", "classifier.6", _ALEXNET),
+    r"vgg": Family("1409.1556", "classifier.6", ()),
+    r"googlenet": Family(
+        "1409.4842",
+        "fc",
+        ((r"conv[123]\.", "stem"), (r"inception(\d)\w\.", "inception{}")),
+        ignored_keys=(r"aux[12]\.",),
+        build_args={"aux_logits": False, "init_weights": True},
+        centred=True,
+    ),
+    r"inception_v3": Family(
+        "1512.00567",
+        "fc",
+        ((r"Conv2d_\d\w_\dx\d\.", "stem"), (r"Mixed_(\d)\w\.", "mixed{}")),
+        ignored_keys=(r"AuxLogits\.",),
+        build_args={"aux_logits": False, "init_weights": True},
+        centred=True,
+    ),
+    r"resnext": Family("1611.05431", "fc", _RESNET),
+    r"wide_resnet": Family("1605.07146", "fc", _RESNET),
+    r"resnet": Family("1512.03385", "fc", _RESNET),
+    r"densenet": Family(
+        "1608.06993",
+        "classifier",
+        (
+            (r"features\.(?:conv0|norm0)\.", "stem"),
+            (r"features\.(?:denseblock|transition)(\d)\.", "block{}"),
+            _NECK,
+        ),
+    ),
+    r"mobilenet_v2": Family("1801.04381", "classifier.1", (_FEATURES,)),
+    r"mobilenet_v3": Family("1905.02244", "classifier.3", (_FEATURES, _NECK)),
+    r"efficientnet_v2": Family("2104.00298", "classifier.1", (_FEATURES,)),
+    r"efficientnet": Family("1905.11946", "classifier.1", (_FEATURES,)),
+    r"mnasnet": Family(
+        "1807.11626",
+        "classifier.1",
+        ((r"layers\.[0-7]\.", "stem"), (r"layers\.(8|9|10|11|12|13)\.", "layers{}"), _NECK),
+    ),
+    r"shufflenet": Family(
+        "1807.11164", "fc", ((r"conv1\.", "stem"), (r"stage(\d)\.", "stage{}"), (r"conv5\.", "neck"))
+    ),
+    r"regnet": Family("2003.13678", "fc", _REGNET),
+    r"convnext": Family("2201.03545", "classifier.2", (_FEATURES, _NECK)),
+    r"swin_v2": Family("2111.09883", "head", (_FEATURES, _NECK)),
+    r"swin": Family("2103.14030", "head", (_FEATURES, _NECK)),
+    r"maxvit": Family(
+        "2204.01697",
+        "classifier.5",
+        ((r"stem\.", "stem"), (r"blocks\.(\d)\.", "blocks{}"), _NECK),
+        size_arg="input_size",
+    ),
+    r"vit": Family("2010.11929", "heads.head", _VIT, size_arg="image_size"),
+}
+"""By the start of a network's name; the first that fits counts. SqueezeNet is missing on purpose: its classifier is a
+convolution before the pooling, so no vector enters it and no other head fits in its place."""
+
+
+def family_of(name: str) -> Family | None:
+    """The family of a torchvision network, or None where zoo has none for it."""
+    return next((family for start, family in FAMILIES.items() if name.startswith(start)), None)
+
+
+def stages_of(module: nn.Module, family: Family) -> tuple[Stage, ...]:
+    """Stages from the input to the head; a parameter that no pattern fits is left out, which `check_stages` finds."""
+    patterns = family.stages or _vgg_patterns(module)
+    head = f"{family.classifier}."
+    names = [name for name, _ in module.named_parameters() if not name.startswith(head)]
+    return stages_from((stage, name) for name in names if (stage := _stage_of(name, patterns)) is not None)
+
+
+def _stage_of(name: str, patterns: tuple[tuple[str, str], ...]) -> str | None:
+    for pattern, stage in patterns:
+        match = re.match(pattern, name)
+        if match:
+            return stage.format(*match.groups())
+    return None
+
+
+def _vgg_patterns(module: nn.Module) -> tuple[tuple[str, str], ...]:
+    """VGG's five blocks end where it pools; their numbers differ between its depths."""
+    patterns, block = [], 1
+    for number, layer in module.get_submodule("features").named_children():
+        patterns.append((rf"features\.{number}\.", f"block{block}"))
+        block += isinstance(layer, nn.MaxPool2d)
+    return (*patterns, (r"classifier\.0\.", "fc6"), (r"classifier\.3\.", "fc7"))

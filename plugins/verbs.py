@@ -1,0 +1,50 @@
+"""The verbs of the command line."""
+
+from __future__ import annotations
+
+from zoo.hookspecs import hookimpl
+from zoo.plugins import Register
+
+
+@hookimpl
+def register_commands(register: Register) -> None:
+    """One verb a file in zoo/verbs. `computes`: the verb trains or runs networks."""
+    register(
+        "finetune",
+        "zoo.verbs.finetune:main",
+        summary="fine-tune a network on your images",
+        usage="finetune [model=NAME] [data=PATH] [group=option] [key=value] [-m] [--json] [--cfg job]",
+        computes=True,
+    )
+    register(
+        "evaluate",
+        "zoo.verbs.evaluate:main",
+        summary="score a run on its own test images or on others",
+        usage="evaluate run=DIR [data=PATH] [split=test] [out=DIR] [--json]",
+        computes=True,
+    )
+    register(
+        "predict",
+        "zoo.verbs.predict:main",
+        summary="classify images with a run, or with a pretrained network as it is",
+        usage="predict run=DIR|model=NAME images=PATH [output=FILE.csv|.json|.parquet] [top=5]",
+        computes=True,
+    )
+    register(
+        "models",
+        "zoo.verbs.models:main",
+        summary="list networks and say where their weights come from",
+        usage="models [PATTERN] [--json] | models show NAME",
+    )
+    register(
+        "data",
+        "zoo.verbs.data:main",
+        summary="check a data set before training on it",
+        usage="data check PATH [--json]",
+    )
+    register(
+        "plugins",
+        "zoo.verbs.plugins:main",
+        summary="list plugins, what they offer, and which failed",
+        usage="plugins [--json] | plugins show NAME",
+    )

@@ -1,0 +1,149 @@
+"""Opens the data that the configuration names, and makes the feeds of training and evaluation."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zoo.assembly.session import Session
+from zoo.config.run_config import Component, FinetuneConfig
+from zoo.contracts.data import DataBundle, DataFacts, DataSource, Task
+from zoo.contracts.training import Augmentation, Phase
+from zoo.data import cache
+from zoo.data.batches import Batches
+from zoo.data.crops import RandomCrop
+from zoo.data.listing import Listing, list_images
+from zoo.data.pack import pack
+from zoo.imaging.preprocess import Preprocess
+
+AugmentFactory = Callable[[], list[Augmentation]]
+
+
+def open_data(session: Session) -> tuple[DataSource, Listing, DataFacts]:
+    """The images of the configured source, listed and split, and what automatic rules may know of them."""
+    config = session.config.data
+    source: DataSource = session.build(config)
+    listing = list_images(
+        source,
+        seed=config.options["split_seed"],
+        val_fraction=config.options["val_fraction"],
+        test_fraction=config.options["test_fraction"],
+        channels=config.options["channels"],
+    )
+    counts = {split: len(indices) for split, indices in listing.splits.items()}
+    shown = ", ".join(f"{count} {split}" for split, count in counts.items())
+    session.console.say(f"data    {listing.location}: {len(listing.classes)} classes, {shown} images")
+    for note in listing.notes:
+        session.console.say(f"        {note}")
+    return source, listing, facts_of(listing)
+
+
+def facts_of(listing: Listing) -> DataFacts:
+    """Counts of the training images."""
+    targets = listing.targets[listing.splits["train"]]
+    single = listing.task is Task.SINGLE_LABEL
+    per_class = np.bincount(targets, minlength=len(listing.classes)) if single else targets.sum(0)
+    return DataFacts(
+        name=listing.name,
+        classes=len(listing.classes),
+        task=listing.task,
+        channels=listing.channels,
+        train_images=len(targets),
+        smallest_class=int(per_class.min()),
+        median_class=int(np.median(per_class)),
+        median_side_px=listing.median_side_px,
+    )
+
+
+def pack_data(session: Session, source: DataSource, listing: Listing, preprocess: Preprocess) -> DataBundle:
+    """All images decoded once, at the size that this preprocessing wants; bad files are named."""
+    options = session.config.data.options
+    with session.console.counting("decode", len(listing.samples)) as watch, session.accelerator.main_process_first():
+        bundle = pack(
+            listing,
+            source,
+            preprocess=preprocess,
+            cache=options["cache"],
+            cache_dir=options["cache_dir"],
+            max_bad_fraction=options["max_bad_fraction"],
+            threads=options["threads"],
+            progress=lambda done, total: watch(done),
+        )
+    for note in bundle.notes[len(listing.notes) :]:
+        session.console.say(f"        {note}")
+    for bad in bundle.quarantined:
+        session.console.say(f"        left out: {bad.key}: {bad.reason}")
+    return bundle
+
+
+def cache_root(config: FinetuneConfig) -> Path:
+    """Folder of everything that is kept between runs."""
+    return cache.cache_root(config.data.options["cache_dir"])
+
+
+def loader_threads(session: Session) -> int:
+    """Threads that read and augment."""
+    threads = session.config.train.loader_threads
+    if threads != "auto":
+        return int(threads)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(16, max(1, cores // session.accelerator.num_processes))
+
+
+def eval_feed(
+    session: Session, bundle: DataBundle, indices: NDArray[np.int64], preprocess: Preprocess, *, batch_size: int
+) -> Batches:
+    """Images in order, as validation, prediction and export see them."""
+    return Batches(
+        bundle,
+        indices,
+        preprocess=preprocess,
+        batch_size=batch_size,
+        seed=0,
+        shuffle=False,
+        threads=loader_threads(session),
+        rank=session.accelerator.process_index,
+        world=session.accelerator.num_processes,
+    )
+
+
+def train_feed(
+    session: Session, bundle: DataBundle, preprocess: Preprocess, *, batch_size: int, augment: AugmentFactory
+) -> Batches:
+    """Shuffled and augmented training images."""
+    return Batches(
+        bundle,
+        bundle.splits["train"],
+        preprocess=preprocess,
+        batch_size=batch_size,
+        seed=session.config.train.seed,
+        shuffle=True,
+        augment=augment,
+        threads=loader_threads(session),
+        rank=session.accelerator.process_index,
+        world=session.accelerator.num_processes,
+    )
+
+
+def augment_factory(session: Session, preprocess: Preprocess, phase: Phase) -> AugmentFactory:
+    """Builds the pipeline of one loader thread: the recipe's crop, then the user's augmentations in their order."""
+    chosen: tuple[Component, ...] = session.config.augmentations
+
+    def build() -> list[Augmentation]:
+        steps: list[Augmentation] = []
+        if phase.crop_scale is not None:
+            steps.append(RandomCrop(size=preprocess.size, scale=phase.crop_scale, flip=phase.flip))
+        steps += [session.build(component) for component in chosen]
+        return steps
+
+    return build
+
+
+def with_options(component: Component, **options: object) -> Component:
+    """The component with some options replaced."""
+    return dataclasses.replace(component, options={**component.options, **options})

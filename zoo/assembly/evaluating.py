@@ -1,0 +1,131 @@
+"""Scores a saved run again, on its own data or on others."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from zoo.artifacts.record import RunRecord
+from zoo.artifacts.run_folder import RunFolder
+from zoo.artifacts.saved_model import SavedModel
+from zoo.assembly.console import Console
+from zoo.assembly.using import load_saved
+from zoo.config.compose import from_plain
+from zoo.config.run_config import Component
+from zoo.contracts.data import DataBundle, DataSource
+from zoo.contracts.evaluation import Outputs, Scores
+from zoo.data.batches import Batches
+from zoo.data.listing import Listing, list_images
+from zoo.data.pack import pack
+from zoo.data.shorthand import source_name_for
+from zoo.errors import UserError, name_list
+from zoo.evaluation.metrics import score
+from zoo.plugins import Plugins
+from zoo.training.devices import keep_freed_memory, make_accelerator
+from zoo.training.inference import frozen_forward, run_over
+
+
+def evaluate_run(
+    folder: Path, plugins: Plugins, console: Console, *, data: str | None, split: str | None, device: str
+) -> Scores:
+    """Scores of a run's saved model.
+
+    Args:
+        folder: The run.
+        plugins: What is installed.
+        console: Says what is read.
+        data: Other labelled images (a path); None takes the run's own.
+        split: Which split; None takes `test`, or all images of other data that have no splits.
+        device: Where to compute.
+
+    Raises:
+        UserError: No run, no such split, labels that the run does not know, or a changed model.
+    """
+    keep_freed_memory()
+    saved, model = load_saved(folder, plugins)
+    if data is None:
+        listing, source, options = _own_data(folder, plugins)
+    else:
+        listing, source, options = _other_data(data, plugins, saved)
+    chosen = split or ("test" if "test" in listing.splits else "val")
+    if chosen not in listing.splits:
+        raise UserError(f"the data have no {chosen} images", where=f"split={chosen}", allowed=", ".join(listing.splits))
+    bundle = pack(listing, source, preprocess=saved.preprocess, cache="none" if data else options["cache"],
+                  cache_dir=options.get("cache_dir"), max_bad_fraction=1.0)
+    for bad in bundle.quarantined:
+        console.say(f"left out: {bad.key}: {bad.reason}")
+    if data is None:
+        _warn_if_changed(folder, bundle, console)
+    accelerator = make_accelerator(device)
+    model.module.to(accelerator.device)
+    feed = Batches(bundle, bundle.splits[chosen], preprocess=saved.preprocess, batch_size=64, seed=0, shuffle=False)
+    console.say(f"evaluate    {len(bundle.splits[chosen])} {chosen} images of {bundle.location}")
+    logits, positions = run_over(
+        feed, frozen_forward(model.module), accelerator=accelerator, normalise=saved.preprocess.normalise
+    )
+    outputs = Outputs(logits, bundle.targets[positions], positions, _mean_loss(logits, bundle.targets[positions]))
+    return score(outputs, split=chosen, classes=saved.classes, task=saved.task, thresholds=saved.thresholds)
+
+
+def _own_data(folder: Path, plugins: Plugins) -> tuple[Listing, DataSource, dict[str, object]]:
+    """The data and splits that the run was trained on."""
+    record = RunRecord.load(RunFolder.open(folder).record)
+    config = from_plain(record.config, plugins, origins=record.origins)
+    options = dict(config.data.options)
+    source: DataSource = plugins.registry.get("dataset", config.data.name).build(**config.data.own)
+    listing = list_images(
+        source,
+        seed=config.data.options["split_seed"],
+        val_fraction=config.data.options["val_fraction"],
+        test_fraction=config.data.options["test_fraction"],
+        channels=config.data.options["channels"],
+    )
+    return listing, source, options
+
+
+def _other_data(data: str, plugins: Plugins, saved: SavedModel) -> tuple[Listing, DataSource, dict[str, object]]:
+    """All labelled images at a path, in the run's own classes; those without a split count as test."""
+    path = Path(data).expanduser()
+    component = Component("dataset", "data", source_name_for(path), {"path": str(path)})
+    source: DataSource = plugins.registry.get("dataset", component.name).build(**component.options)
+    samples = tuple(sorted(source.samples(), key=lambda sample: sample.key))
+    if not samples:
+        raise UserError(f"no images in {source.location}", where=f"data={data}")
+    unknown = sorted({label for sample in samples for label in sample.labels} - set(saved.classes))
+    if unknown:
+        raise UserError(
+            f"{len(unknown)} labels that the run does not know: {', '.join(unknown[:5])}",
+            where=f"data={data}",
+            allowed=name_list(unknown[0], saved.classes),
+        )
+    if source.task is not saved.task:
+        raise UserError(f"the data are {source.task.value}, the run is {saved.task.value}", where=f"data={data}")
+    placed = tuple(dataclasses.replace(sample, split=sample.split or "test") for sample in samples)
+    listing = Listing(
+        name=source.name,
+        location=source.location,
+        task=source.task,
+        samples=placed,
+        classes=saved.classes,
+        channels=saved.preprocess.channels,
+        median_side_px=saved.preprocess.size,
+    )
+    return listing, source, {"cache": "none"}
+
+
+def _warn_if_changed(folder: Path, bundle: DataBundle, console: Console) -> None:
+    record = RunRecord.load(RunFolder.open(folder).record)
+    if record.data is not None and record.data.fingerprint != bundle.fingerprint:
+        console.say("warning: the data are not what this run was trained on: a file, a label or a split changed since")
+
+
+def _mean_loss(logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]], targets: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+    """Cross entropy, or binary cross entropy summed over the labels of an image."""
+    answers, truth = torch.from_numpy(logits), torch.from_numpy(targets)
+    if truth.ndim == 1:
+        return float(torch.nn.functional.cross_entropy(answers, truth))
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(answers, truth, reduction="none")
+    return float(losses.sum(1).mean())

@@ -1,0 +1,92 @@
+"""Builds saved or pretrained networks for use: predict and evaluate."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from zoo.artifacts.model_folder import load_model_folder, rebuild
+from zoo.artifacts.predictor import Predictor
+from zoo.artifacts.saved_model import SavedModel
+from zoo.assembly.network import adapted, choose_weights
+from zoo.contracts.model import Model
+from zoo.errors import UserError
+from zoo.models.build import channels_last, replace_head
+from zoo.plugins import Plugins
+from zoo.training.devices import keep_freed_memory
+
+
+def load_saved(folder: Path, plugins: Plugins) -> tuple[SavedModel, Model]:
+    """A saved model, checked and built again."""
+    saved = load_model_folder(folder)
+    model = rebuild(saved, plugins.registry, replace_head=replace_head)
+    channels_last(model.module)
+    return saved, model
+
+
+def load_predictor(folder: Path, plugins: Plugins, *, device: str = "auto") -> Predictor:
+    """A predictor for a run or a saved model."""
+    keep_freed_memory()
+    saved, model = load_saved(folder, plugins)
+    return Predictor.of(saved, model, device=pick_device(device))
+
+
+def pretrained_predictor(name: str, plugins: Plugins, *, weights: str, device: str, say: Callable[[str], None]) -> Predictor:
+    """A predictor for a pretrained network as it is published, with its own head and class names.
+
+    Raises:
+        UserError: The weights are not to be had, or their classes have no known names.
+    """
+    from zoo.weights.load import load_weights
+
+    keep_freed_memory()
+    if weights == "none":
+        raise UserError("predict with random values says nothing", where="weights=none", allowed="auto, or a path")
+    entry = plugins.registry.get("model", name)
+    first: Model = entry.build(classes=1000, channels=3, image_size=None)
+    found = choose_weights(weights, plugins.registry, first, say=say)
+    if found is None:
+        raise UserError(f"no pretrained values for {name}", where=f"model={name}")
+    count = found.record.classes or 1000
+    model = first if count == 1000 else entry.build(classes=count, channels=3, image_size=None)
+    load_weights(model, found, head_is_new=False)
+    preprocess = adapted(found.record.preprocess, channels=3, size=None)
+    model = dataclasses.replace(model, spec=dataclasses.replace(model.spec, preprocess=preprocess))
+    channels_last(model.module)
+    return Predictor(model, classes=class_names(count, name), preprocess=preprocess, device=pick_device(device))
+
+
+def class_names(count: int, name: str) -> tuple[str, ...]:
+    """ImageNet's names, by the number of a published head's outputs (timm ships the lists).
+
+    Raises:
+        UserError: No list has this many names.
+    """
+    from timm.data import ImageNetInfo
+
+    lists = {1000: "imagenet-1k", 21841: "imagenet-22k", 11821: "imagenet-12k", 21843: "imagenet-21k-goog"}
+    if count not in lists:
+        raise UserError(
+            f"{name} has {count} outputs whose names are not known",
+            where=f"model={name}",
+            do="fine-tune it on your own classes first",
+        )
+    info = ImageNetInfo(lists[count])
+    return tuple(info.index_to_description(index) for index in range(count))
+
+
+def pick_device(device: str) -> torch.device:
+    """The device that a name means.
+
+    Raises:
+        UserError: It is not there.
+    """
+    from zoo.training.devices import make_accelerator
+
+    if device not in ("auto", "cpu", "cuda", "mps"):
+        raise UserError(f"unknown device {device!r}", where="device", allowed="auto, cpu, cuda, mps")
+    picked: torch.device = make_accelerator(device).device
+    return picked

@@ -1,0 +1,129 @@
+"""The command line: finds the verb, hands it its words, and shows errors. Imports no torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+
+from zoo.errors import PluginError, UserError, ZooError, name_list
+from zoo.plugins import Plugins, load_plugins
+
+QUIET: Mapping[str, str] = {
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GRADIO_ANALYTICS_ENABLED": "False",
+}
+"""Switches that keep libraries from talking to the network when they are imported. What the user set stands."""
+
+ALLOCATOR = "glibc.malloc.hugetlb=1"
+"""Huge pages for large tensors: glibc reads this before the program starts, so it takes one re-exec."""
+
+
+def script() -> None:
+    """Entry point of `zoo` and `python -m zoo`."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command line and returns its exit code.
+
+    0 done, 2 the user's input, 3 a plugin, 1 a defect of zoo, 130 interrupted with the state saved.
+    """
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        return _run(list(argv))
+    except ZooError as error:
+        _show(str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        _show("interrupted")
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception:
+        _show(traceback.format_exc().rstrip())
+        _show("zoo: this is a defect of zoo, not of your input; the lines above say where")
+        return 1
+
+
+def _run(argv: list[str]) -> int:
+    plugins = load_plugins()
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        _out(help_text(plugins))
+        _warn_of_failures(plugins)
+        return 0
+    if argv[0] in ("-V", "--version"):
+        from zoo import __version__
+
+        _out(f"zoo {__version__}")
+        return 0
+    verb, words = argv[0], argv[1:]
+    verbs = [entry.name for entry in plugins.registry.entries("command")]
+    if not plugins.registry.owners("command", verb):
+        raise UserError(
+            f"unknown verb {verb!r}",
+            where="command line",
+            allowed=name_list(verb, verbs),
+            do="`python -m zoo --help` says what each does",
+        )
+    entry = plugins.registry.get("command", verb)
+    if entry.facts.get("computes") and not {"-h", "--help", "--cfg"} & set(words):
+        keep_memory(argv)
+    command = entry.load()
+    try:
+        return int(command(words))
+    except ZooError:
+        raise
+    except Exception as error:
+        if entry.origin.distribution == "zoo":
+            raise
+        raise PluginError(f"the command {entry.full_name} failed: {type(error).__name__}: {error}\n  plugin:  {entry.origin}") from error
+
+
+def help_text(plugins: Plugins) -> str:
+    """What `zoo --help` prints: the verbs, and how to go on."""
+    entries = plugins.registry.entries("command")
+    width = max(len(entry.name) for entry in entries)
+    verbs = "\n".join(f"  {entry.name:<{width}}  {entry.summary}" for entry in entries)
+    return (
+        "zoo: fine-tune a pretrained image network on your own images\n\n"
+        "  python -m zoo finetune model=resnet18 data=my/photos\n\n"
+        f"verbs:\n{verbs}\n\n"
+        "`python -m zoo VERB --help` says more of one verb; `zoo plugins` lists what is installed."
+    )
+
+
+def keep_memory(argv: Sequence[str]) -> None:
+    """Starts this command again with huge pages switched on in the C library, on Linux, once.
+
+    Convolutions allocate and free tens of megabytes a layer; with small pages the kernel spends more time zeroing
+    and mapping them than the processor on arithmetic. `ZOO_KEEP_MEMORY=0` leaves everything as it is.
+    """
+    if sys.platform != "linux" or os.environ.get("ZOO_KEEP_MEMORY", "1") == "0":
+        return
+    tunables = os.environ.get("GLIBC_TUNABLES", "")
+    if "glibc.malloc.hugetlb" in tunables or sys.argv[1:] != list(argv):
+        return  # set already, or called from a program whose process is not ours to replace
+    environment = os.environ | {"GLIBC_TUNABLES": f"{tunables}:{ALLOCATOR}" if tunables else ALLOCATOR}
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _warn_of_failures(plugins: Plugins) -> None:
+    for failed in plugins.registry.failed:
+        _show(f"warning: plugin {failed.origin} was left out: {failed.reason}")
+
+
+def _out(text: str) -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _show(text: str) -> None:
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,83 @@
+"""Where each value of a configuration came from: the default, a file, or the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.default_element import GroupDefault, ResultDefault
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from zoo.config import keys
+from zoo.config.words import Word
+from zoo.kinds import BY_GROUP
+
+DEFAULT = "default"
+COMMAND_LINE = "command line"
+
+
+def of_words(values: keys.Tree, words: Sequence[Word]) -> dict[str, str]:
+    """The leaves that words of the command line set: a choice sets names, any other word its own key."""
+    found: dict[str, str] = {}
+    for word in words:
+        kind = BY_GROUP.get(word.key)
+        if kind is not None and kind.many:
+            found |= {f"{word.key}.{item}.name": COMMAND_LINE for item in values.get(word.key) or {}}
+        elif kind is not None:
+            found[f"{word.key}.name"] = COMMAND_LINE
+        else:
+            inside = [key for key, _ in keys.leaves(values) if key.startswith(f"{word.key}.")]
+            found |= dict.fromkeys([word.key, *inside], COMMAND_LINE)
+    return found
+
+
+def of_files(loader: ConfigLoaderImpl, verb: str, choices: Sequence[str]) -> dict[str, str]:
+    """The leaves that files set which were chosen: an experiment, or an option written as YAML.
+
+    Files that are there by default, and the defaults of components, are left out.
+    """
+    usual = {item.config_path for item in _defaults(loader, verb, [])}
+    found: dict[str, str] = {}
+    files: dict[str | None, str] = {}
+    for item in _defaults(loader, verb, choices):
+        loaded = loader.repository.load_config(str(item.config_path))
+        if loaded is None or item.config_path in usual:
+            continue
+        if loaded.path.startswith("zoo://"):
+            chooser = files.get(item.parent) or _chooser(loader, files, str(item.config_path))
+            found |= {f"{item.package}.name": chooser} if chooser else {}
+            continue
+        label = f"file {item.config_path}.yaml"
+        files[item.config_path] = label
+        values = OmegaConf.to_container(loaded.config, resolve=False)
+        prefix = f"{item.package}." if item.package else ""
+        found |= {key: label for key, _ in keys.leaves(_own(values), prefix)}
+    return found
+
+
+def _defaults(loader: ConfigLoaderImpl, verb: str, choices: Sequence[str]) -> list[ResultDefault]:
+    parsed = OverridesParser.create().parse_overrides(list(choices))
+    return create_defaults_list(
+        repo=loader.repository, config_name=verb, overrides_list=parsed, prepend_hydra=False, skip_missing=False
+    ).defaults
+
+
+def _own(values: Any) -> dict[str, Any]:
+    """A file's values without its defaults list."""
+    return {key: value for key, value in values.items() if key != "defaults"} if isinstance(values, dict) else {}
+
+
+def _chooser(loader: ConfigLoaderImpl, files: dict[str | None, str], config_path: str) -> str:
+    """The chosen file whose `override /optimizer: sgd` picked a component, "" for none."""
+    group, _, name = config_path.partition("/")
+    for path in files:
+        loaded = loader.repository.load_config(str(path))
+        for item in (loaded.defaults_list if loaded else None) or []:
+            if isinstance(item, GroupDefault) and str(item.group).strip("/") == group:
+                chosen = item.value if isinstance(item.value, list) else [item.value]
+                if name in chosen:
+                    return files[path]
+    return ""

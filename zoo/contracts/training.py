@@ -1,0 +1,202 @@
+"""What crosses the doorways of the training stage: batches, phases, and what components must offer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from zoo.contracts.data import DataFacts, Task
+    from zoo.contracts.model import Model
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What one step sees.
+
+    Attributes:
+        images: float32[B, C, S, S], normalised, on the training device.
+        targets: int64[B] class numbers, or float32[B, classes] shares (soft or multi-label targets).
+    """
+
+    images: torch.Tensor
+    targets: torch.Tensor
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """What a loader hands over, still as it lies in memory.
+
+    Attributes:
+        images: uint8[B, S, S, C], this process's share of the batch.
+        targets: int64[B], or float32[B, classes].
+        indices: int64[B] positions in the data bundle.
+        total: Images in the whole batch, over all processes.
+    """
+
+    images: NDArray[np.uint8]
+    targets: NDArray[np.int64] | NDArray[np.float32]
+    indices: NDArray[np.int64]
+    total: int
+
+
+class Feed(Protocol):
+    """Batches of one split. What comes at (epoch, step) is a function of the seed and these two numbers alone."""
+
+    @property
+    def steps_per_epoch(self) -> int: ...
+
+    def epoch(self, epoch: int, *, start_step: int = 0) -> Iterator[RawBatch]:
+        """The batches of one pass, from `start_step` on."""
+
+
+class Watcher(Protocol):
+    """Who is told how training goes; drawing is its own business."""
+
+    def stepped(self, step: StepView) -> None:
+        """After every step, on the main process."""
+
+    def validated(self, row: Mapping[str, Any]) -> None:
+        """After every validation, with the row that goes into metrics.jsonl."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """How far training is."""
+
+    phase: str
+    step: int
+    steps: int
+    epoch: float
+    epochs: float
+    loss: float
+    accuracy: float
+    images_per_s: float
+    left_s: float
+
+
+class Augmentation(Protocol):
+    """What a component of kind `augmentation` builds.
+
+    It may also have `check(channels: int) -> None`, asked once before training: raises UserError where an option
+    could have no effect on images of so many channels.
+    """
+
+    def __call__(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+        """uint8[H, W, C] to uint8[H', W', C]; every draw comes from `rng`, which depends on seed, epoch and sample."""
+
+
+class Schedule(Protocol):
+    """What a component of kind `schedule` builds: a function of progress, so that resuming needs no replay.
+
+    It may also have `momentum(progress: float) -> float | None`: the optimizer's momentum (SGD's `momentum`, Adam's
+    first beta) at that point, None to leave it alone; and `warms_up = True` where it has a warm-up of its own, so
+    that none is put before it.
+    """
+
+    def __call__(self, progress: float) -> float:
+        """The factor on the learning rate at `progress` in [0, 1] of the phase; 1 is the full rate."""
+
+
+class MetricSchedule(Schedule, Protocol):
+    """A schedule that also watches validation. Its state is saved in checkpoints."""
+
+    def observe(self, loss: float) -> None:
+        """Called once after each validation with its loss."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a regularizer, or a loss with a `check` of its own, may look at to find that it can have no effect.
+
+    Attributes:
+        trainable: `head` while the backbone is frozen and its features are cached, else `all`.
+        loss_takes_soft_targets: Whether the chosen loss accepts float targets in a single-label task.
+    """
+
+    task: Task
+    classes: int
+    trainable: Literal["head", "all"]
+    loss_takes_soft_targets: bool
+
+
+class Regularizer(Protocol):
+    """What a component of kind `regularizer` builds: a class with any of these methods, at least one.
+
+    The loop calls only what a class has, so what is left out costs nothing.
+    """
+
+    def check(self, setting: Setting) -> None:
+        """Raises UserError where this regularizer could have no effect."""
+
+    def change_model(self, model: Model) -> None:
+        """Once, before training: adds hooks or changes modules, keeping all parameter names."""
+
+    def change_batch(self, batch: Batch, generator: torch.Generator, classes: int) -> Batch:
+        """Every training step; draws come from `generator` (on the CPU), seeded by (seed, epoch, step)."""
+
+    def penalty(self, model: Model) -> torch.Tensor:
+        """Every training step, after the forward pass: a scalar that is added to the loss."""
+
+    def change_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Every step, between the backward pass and the optimizer's step."""
+
+    def after_step(self, model: Model) -> None:
+        """Every step, after the optimizer's step."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stretch of training, as a strategy plans it.
+
+    Attributes:
+        kind: `fit_head` fits the head on cached features of the frozen backbone; `train` is gradient descent
+            through the network.
+        epochs: Passes over the training images; 0 for `fit_head`, which runs to convergence.
+        lr_factor: Multiplies the optimizer's own learning rate.
+        stage_decay: Each stage further from the head has its rate multiplied by this once more.
+        freeze_norm: BatchNorm stays in eval mode and keeps the pretrained statistics.
+        regularizers: Regularizers of the recipe, full name to options; one that the user lists replaces it.
+        ema: Keep an exponential moving average of the weights and validate it.
+        ema_decay: Its decay once fully ramped, in (0, 1).
+        crop_scale: Range of the area share of random crops; None: the centre, as in validation.
+        flip: Mirror half of the images left to right.
+    """
+
+    name: str
+    kind: Literal["fit_head", "train"]
+    epochs: float = 0
+    lr_factor: float = 1.0
+    stage_decay: float = 1.0
+    freeze_norm: bool = False
+    regularizers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    ema: bool = False
+    ema_decay: float = 0.99
+    crop_scale: tuple[float, float] | None = None
+    flip: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a strategy decided, and why, in a sentence that is printed and recorded."""
+
+    strategy: str
+    phases: tuple[Phase, ...]
+    reason: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Strategy(Protocol):
+    """What a component of kind `strategy` builds."""
+
+    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+        """The phases for these data; pure, so that the same facts give the same plan."""

@@ -1,0 +1,1 @@
+"""Scores with intervals, calibration, and the report of a run."""

@@ -1,0 +1,202 @@
+"""What is left on disk and on the terminal of a split's scores."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.contracts.evaluation import ClassScore, Interval, Scores
+from zoo.errors import UserError
+from zoo.evaluation.calibration import Reliability
+from zoo.evaluation.pictures import draw_confusion, draw_curves, draw_label_table, draw_reliability
+
+
+def write_report(folder: Path, scores: Scores, *, reliability: Reliability | None = None) -> tuple[Path, ...]:
+    """Writes one split's report and returns its files.
+
+    `scores.json` (all numbers, NaN as null), `confusion.csv`, `per_class.csv`, and `confusion.png`, or in a multi-label
+    task `labels.png`; `reliability.png` where a reliability is given. Each file is replaced in one step.
+
+    Raises:
+        UserError: The folder cannot be written.
+    """
+    multi_label = scores.confusion.ndim == 3
+    contents: dict[str, bytes] = {
+        "scores.json": (json.dumps(plain_scores(scores), indent=2, allow_nan=False) + "\n").encode(),
+        "confusion.csv": _csv(_label_counts(scores) if multi_label else _confusion_rows(scores)),
+        "per_class.csv": _csv(_class_rows(scores)),
+    }
+    if multi_label:
+        contents["labels.png"] = draw_label_table(scores)
+    else:
+        contents["confusion.png"] = draw_confusion(scores)
+    if reliability is not None:
+        contents["reliability.png"] = draw_reliability(reliability, title=scores.split)
+    return tuple(_write(folder / name, content) for name, content in contents.items())
+
+
+def write_curves(metrics_rows: Iterable[Mapping[str, Any]], path: Path) -> Path | None:
+    """Draws loss, accuracy and learning rate over the epochs from the rows of metrics.jsonl.
+
+    Rows use the keys `epoch` (or `step`), `phase`, `train_loss`, `val_loss`, `train_accuracy`, `val_accuracy`, `lr`;
+    others are not looked at.
+
+    Returns:
+        The path, or None where no row has anything to draw (a probe has no epochs); nothing is written then.
+
+    Raises:
+        UserError: The file cannot be written.
+    """
+    content = draw_curves(list(metrics_rows))
+    return None if content is None else _write(path, content)
+
+
+def plain_scores(scores: Scores) -> dict[str, Any]:
+    """All numbers of a split as plain values for JSON, NaN as None."""
+    return {
+        "split": scores.split,
+        "count": scores.count,
+        "loss": _plain(scores.loss),
+        "accuracy": _plain_interval(scores.accuracy),
+        "top5": None if scores.top5 is None else _plain_interval(scores.top5),
+        "macro_f1": _plain_interval(scores.macro_f1),
+        "classes": [
+            {
+                "name": entry.name,
+                "support": entry.support,
+                "precision": _plain_interval(entry.precision),
+                "recall": _plain_interval(entry.recall),
+                "f1": _plain(entry.f1),
+            }
+            for entry in scores.per_class
+        ],
+        "confusion": scores.confusion.tolist(),
+    }
+
+
+def render_scores(scores: Scores, *, most: int = 25) -> list[str]:
+    """The scores as lines of text for a terminal.
+
+    Args:
+        scores: Of one split.
+        most: Classes that are listed; of more, those with the lowest F1 are shown, which a line says.
+    """
+    multi_label = scores.confusion.ndim == 3
+    lines = [f"{scores.split}: {scores.count:,} images, loss {_decimal(scores.loss, 4)}"]
+    exact = "all labels right" if multi_label else "accuracy"
+    lines.append(f"  {exact:<16} {_range(scores.accuracy)}")
+    if scores.top5 is not None:
+        lines.append(f"  {'top 5':<16} {_range(scores.top5)}")
+    lines.append(f"  {'macro F1':<16} {_range(scores.macro_f1)}")
+    shown = list(scores.per_class)
+    if len(shown) > most:
+        shown = sorted(shown, key=lambda entry: 2.0 if math.isnan(entry.f1) else entry.f1)[:most]
+        lines.append(f"  the {most} of {len(scores.per_class)} classes with the lowest F1:")
+    lines += _class_lines(shown, heading="label" if multi_label else "class")
+    if not multi_label:
+        lines += [f"  {line}" for line in _worst_confusions(scores)]
+    return lines
+
+
+def _class_lines(shown: Sequence[ClassScore], *, heading: str) -> list[str]:
+    from rich.cells import cell_len, set_cell_size
+
+    names = [" ".join(entry.name.split()) for entry in shown]
+    width = min(30, max(map(cell_len, (heading, *names)), default=0))
+    lines = [f"  {heading:<{width}} {'images':>7}  {'precision':<22} {'recall':<22} {'F1':>6}"]
+    for name, entry in zip(names, shown, strict=True):
+        lines.append(
+            f"  {set_cell_size(name, width)} {entry.support:>7}  {_range(entry.precision):<22} "
+            f"{_range(entry.recall):<22} {_decimal(100 * entry.f1, 1):>6}"
+        )
+    return lines
+
+
+def _worst_confusions(scores: Scores, *, most: int = 3) -> list[str]:
+    """The pairs of classes that are mixed up most often."""
+    wrong = scores.confusion.copy()
+    np.fill_diagonal(wrong, 0)
+    places = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = [(int(row), int(column)) for row, column in zip(*np.unravel_index(places, wrong.shape), strict=True)]
+    names = [entry.name for entry in scores.per_class]
+    return [
+        f"{names[row]} taken for {names[column]}: {wrong[row, column]} of {scores.per_class[row].support}"
+        for row, column in pairs
+        if wrong[row, column] > 0
+    ]
+
+
+def _range(interval: Interval) -> str:
+    if math.isnan(interval.value):
+        return "-"
+    return f"{100 * interval.value:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def _decimal(value: float, places: int) -> str:
+    return "-" if math.isnan(value) else f"{value:.{places}f}"
+
+
+def _plain(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
+
+
+def _plain_interval(interval: Interval) -> dict[str, float | None]:
+    return {"value": _plain(interval.value), "low": _plain(interval.low), "high": _plain(interval.high)}
+
+
+def _confusion_rows(scores: Scores) -> list[list[object]]:
+    names = [entry.name for entry in scores.per_class]
+    counts = scores.confusion.tolist()
+    return [["truth \\ prediction", *names], *([name, *row] for name, row in zip(names, counts, strict=True))]
+
+
+def _label_counts(scores: Scores) -> list[list[object]]:
+    rows: list[list[object]] = [["label", "true_negative", "false_positive", "false_negative", "true_positive"]]
+    for entry, counts in zip(scores.per_class, scores.confusion, strict=True):
+        rows.append([entry.name, *counts.ravel().tolist()])
+    return rows
+
+
+def _class_rows(scores: Scores) -> list[list[object]]:
+    measures = [f"{name}{end}" for name in ("precision", "recall") for end in ("", "_low", "_high")]
+    rows: list[list[object]] = [["class", "support", *measures, "f1"]]
+    for entry in scores.per_class:
+        numbers = [getattr(part, end) for part in (entry.precision, entry.recall) for end in ("value", "low", "high")]
+        cells = ["" if math.isnan(number) else f"{number:.6f}" for number in (*numbers, entry.f1)]
+        rows.append([entry.name, entry.support, *cells])
+    return rows
+
+
+def _csv(rows: list[list[object]]) -> bytes:
+    stream = io.StringIO(newline="")
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    # A folder name that is not valid Unicode becomes a class name with its raw bytes kept as surrogates.
+    return stream.getvalue().encode("utf-8", "surrogateescape")
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Replaces a file in one step, so that a torn report is never left behind."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise UserError(
+            f"the report cannot be written: {error.strerror or error}",
+            where=str(path),
+            do="free some space or choose another folder, then `zoo evaluate` writes it again",
+        ) from error
+    return path

@@ -1,0 +1,1 @@
+"""From bytes to a network's input: one path for training, validation, prediction and export."""

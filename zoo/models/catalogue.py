@@ -1,0 +1,235 @@
+"""What can be said of a network before it is trained: its size, its input, its published weights and where they are."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from zoo.contracts.model import Model, ModelSpec, WeightsRecord, WeightsRequest, WeightsSource
+from zoo.errors import UserError, name_list
+from zoo.imaging.preprocess import Preprocess
+from zoo.registry import Entry
+
+Availability = Literal["at hand", "download", "none"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network as a listing shows it.
+
+    Attributes:
+        name: What a user writes after `model=`: the bare name, or the full one where another network owns the bare.
+        parameters: Trainable values with the published head; None where they were not counted.
+        input_px: Side of the published weights' input, or None where there are none and the network has no own.
+        weights: Whether the default weights lie on this machine, would be downloaded, or are not published.
+        source: The weight source that has them, or "".
+        path: Where they lie, or None.
+        record: The default set of weights.
+    """
+
+    name: str
+    full_name: str
+    summary: str
+    reference: str | None
+    year: int | None
+    parameters: int | None
+    input_px: int | None
+    weights: Availability
+    source: str
+    path: Path | None
+    record: WeightsRecord | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "name": self.name,
+            "full_name": self.full_name,
+            "summary": self.summary,
+            "reference": self.reference,
+            "year": self.year,
+            "parameters": self.parameters,
+            "input_px": self.input_px,
+            "weights": self.weights,
+            "source": self.source or None,
+            "path": str(self.path) if self.path else None,
+            "tag": self.record.tag if self.record else None,
+            "license": self.record.license if self.record else None,
+        }
+
+
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
+    """Names that a shell pattern fits (`resnet*`); a pattern without wildcards fits names that contain it.
+
+    Raises:
+        UserError: It fits none; the nearest names are listed.
+    """
+    known = list(names)
+    wild = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+    found = [name for name in known if fnmatch.fnmatchcase(name.lower(), wild.lower())]
+    if not found:
+        bare = pattern.strip("*?")
+        raise UserError(
+            f"no model fits {pattern!r}",
+            allowed=name_list(bare, known),
+            do="`python -m zoo models` lists all; quote a pattern: 'resnet*'",
+        )
+    return found
+
+
+def row_of(entry: Entry, name: str, sources: Sequence[tuple[str, WeightsSource]], *, count: bool) -> Row:
+    """What a listing says of a network.
+
+    Args:
+        entry: The network.
+        name: What a user writes for it.
+        sources: Weight sources in their order; they are asked by name alone, never the network.
+        count: Build a network whose plugin does not state its parameters, without values, and count them.
+    """
+    records: tuple[WeightsRecord, ...] = tuple(entry.facts.get("records", ()))
+    source, path = locate(entry, records, sources)
+    known = entry.facts.get("parameters")
+    return Row(
+        name=name,
+        full_name=entry.full_name,
+        summary=entry.summary,
+        reference=entry.source,
+        year=entry.facts.get("year"),
+        parameters=known if known is not None or not count else _parameters(entry),
+        input_px=records[0].preprocess.size if records else entry.facts.get("input_px"),
+        weights="at hand" if path else "download" if records else "none",
+        source=source,
+        path=path,
+        record=records[0] if records else None,
+    )
+
+
+def locate(
+    entry: Entry, records: Sequence[WeightsRecord], sources: Sequence[tuple[str, WeightsSource]]
+) -> tuple[str, Path | None]:
+    """Name of the first source that has the default weights on this machine, and their path; ("", None) otherwise."""
+    request = WeightsRequest(_outline(entry), tuple(records[:1]), allow_network=False)
+    for name, source in sources:
+        path = source.locate(request)
+        if path is not None:
+            return name, path
+    return "", None
+
+
+def _outline(entry: Entry) -> ModelSpec:
+    """A description that is enough to look weights up by name, without building the network."""
+    full_name = entry.full_name.partition(".")[0]
+    library, _, arch = full_name.partition("/")
+    blank = Preprocess(1, (0.0,), (1.0,))
+    return ModelSpec(full_name, library, arch, "", 0, (), blank)
+
+
+def _parameters(entry: Entry) -> int | None:
+    """Parameters of a network with its published head, or None where it refuses to be built."""
+    try:
+        module = outline_network(entry).module
+    except UserError:
+        return None
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def outline_network(entry: Entry) -> Model:
+    """A network with its published head and no values: on torch's meta device, so it takes neither memory nor time.
+
+    Networks that compute with values while they are built have to be built for real.
+
+    Raises:
+        UserError: The network cannot be built with one head.
+    """
+    records = entry.facts.get("records", ())
+    supplied = {"classes": (records[0].classes if records else 0) or 1000, "channels": 3, "image_size": None}
+    try:
+        with torch.device("meta"):
+            model: Model = entry.build(**supplied)
+    except (NotImplementedError, RuntimeError):
+        model = entry.build(**supplied)
+    return model
+
+
+def multiply_adds(module: nn.Module, size: int, channels: int) -> int:
+    """Multiplications with additions in one forward pass of one image, as torch counts them (products of matrices)."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    reference = next(module.parameters())
+    mode = module.training
+    try:
+        # Gradients stay on: the counter follows them to tell modules apart, and fails on some networks without.
+        with FlopCounterMode(display=False) as counter:
+            module.eval()(reference.new_zeros(1, channels, size, size))
+    finally:
+        module.train(mode)
+    return int(counter.get_total_flops()) // 2
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is known of one network.
+
+    Attributes:
+        multiply_adds: Of one image at the published size.
+        stages: Names and parameters of the depths that get their own learning rate, from the input.
+        options: Name and default of each option.
+        records: Each published set of weights with the source that has it on this machine, or "".
+    """
+
+    row: Row
+    multiply_adds: int
+    classifier: str
+    feature_dim: int
+    stages: tuple[tuple[str, int], ...]
+    options: tuple[tuple[str, Any], ...]
+    records: tuple[tuple[WeightsRecord, str], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            **self.row.to_dict(),
+            "multiply_adds": self.multiply_adds,
+            "classifier": self.classifier,
+            "feature_dim": self.feature_dim,
+            "stages": [{"name": name, "parameters": parameters} for name, parameters in self.stages],
+            "options": dict(self.options),
+            "published": [
+                {
+                    "tag": record.tag,
+                    "license": record.license,
+                    "classes": record.classes,
+                    "hub_id": record.hub_id,
+                    "url": record.url,
+                    "preprocess": record.preprocess.to_dict(),
+                    "at_hand": source or None,
+                }
+                for record, source in self.records
+            ],
+        }
+
+
+def card_of(entry: Entry, name: str, sources: Sequence[tuple[str, WeightsSource]]) -> Card:
+    """Builds a network without values and says all that is known of it.
+
+    Raises:
+        UserError: The network cannot be built with one head.
+    """
+    model = outline_network(entry)
+    numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
+    preprocess = model.spec.preprocess
+    return Card(
+        row=row_of(entry, name, sources, count=True),
+        multiply_adds=entry.facts.get("multiply_adds")
+        or multiply_adds(model.module, preprocess.size, preprocess.channels),
+        classifier=model.spec.classifier,
+        feature_dim=model.spec.feature_dim,
+        stages=tuple((stage.name, sum(numel[name] for name in stage.parameters)) for stage in model.spec.stages),
+        options=tuple((option.name, option.default) for option in entry.parameters()),
+        records=tuple((record, locate(entry, (record,), sources)[0]) for record in model.spec.weights),
+    )

@@ -1,0 +1,387 @@
+"""The training loop: one phase of gradient descent, from any step, to the same bits.
+
+Sample order, augmentation and every random draw are functions of (seed, epoch, step), never of what ran before, so
+a checkpoint needs no generator state: it holds weights, optimizer, average, schedule, and a few counters.
+"""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from zoo.contracts.model import Model
+from zoo.contracts.training import Batch, Feed, Phase, RawBatch, Regularizer, Schedule, StepView, Watcher
+from zoo.errors import Interrupted, UserError
+from zoo.training.checkpoints import Checkpoints
+from zoo.training.ema import MovingAverage
+from zoo.training.inference import Normalise, to_device
+
+Validate = Callable[[], tuple[float, float]]
+"""Runs the network over the validation images: (mean loss, accuracy)."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to save and when to stop.
+
+    Attributes:
+        patience: Validations without a better loss before stopping; None never stops early.
+        save_every_s: Seconds between checkpoints within an epoch.
+        save_every_steps: Steps between checkpoints, instead of seconds.
+        deadline: Value of `time.monotonic()` at which training should be over; None: no limit.
+    """
+
+    patience: int | None = None
+    save_every_s: float = 120.0
+    save_every_steps: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one phase needs, built by the verb."""
+
+    model: Model
+    phase: Phase
+    feed: Feed
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    loss: nn.Module
+    regularizers: Sequence[Regularizer]
+    normalise: Normalise
+    validate: Validate
+    accelerator: Accelerator
+    checkpoints: Checkpoints
+    watcher: Watcher
+    log: Callable[[Mapping[str, Any]], None]
+    set_train: Callable[[], None]
+    seed: int
+    classes: int
+    bf16: bool = False
+    limits: Limits = field(default_factory=Limits)
+    index: int = 0
+
+
+@dataclass
+class Counters:
+    """What a checkpoint remembers beside tensors; plain numbers, exact through JSON."""
+
+    phase: int
+    step: int = 0
+    planned_steps: int = 0
+    epoch_loss: float = 0.0
+    epoch_right: float = 0.0
+    epoch_seen: int = 0
+    best_loss: float = math.inf
+    best_accuracy: float = -1.0
+    best_step: int = -1
+    since_best: int = 0
+    seconds: float = 0.0
+    finished: bool = False
+
+
+class Loop:
+    """Trains one phase. Build it, then call `run`."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.steps_per_epoch = job.feed.steps_per_epoch
+        planned = max(1, math.ceil(job.phase.epochs * self.steps_per_epoch))
+        self.counters = Counters(phase=job.index, planned_steps=planned)
+        self.module = job.model.module
+        self.average = MovingAverage(self.module, job.phase.ema_decay) if job.phase.ema else None
+        self.prepared, self.optimizer = job.accelerator.prepare(self.module, job.optimizer)
+        self.base_lrs = [float(group["lr"]) for group in job.optimizer.param_groups]
+        self._stop_asked = False
+        self._started = time.monotonic()
+        self._last_save = self._started
+        self._step_times: list[float] = []
+
+    def restore(self) -> None:
+        """Takes everything from the checkpoint `last`, in place: layout and the optimizer's references stay."""
+        job = self.job
+        state = job.checkpoints.state("last")
+        if state is None:
+            raise UserError("there is no checkpoint to continue from", where=str(job.checkpoints.folder))
+        self.counters = Counters(**state["counters"])
+        _load_in_place(self.module, job.checkpoints.tensors("last", "model."))
+        if self.average is not None:
+            average = job.checkpoints.tensors("last", "average.")
+            self.average.average = {name: t.to(self.average.average[name].device) for name, t in average.items()}
+            self.average.updates = int(state["average_updates"])
+        job.optimizer.load_state_dict(job.checkpoints.optimizer("last"))
+        if "schedule" in state:
+            job.schedule.load_state_dict(state["schedule"])  # type: ignore[attr-defined]
+
+    def run(self) -> Counters:
+        """Trains to the end of the phase and leaves the best validated weights in the network.
+
+        Raises:
+            Interrupted: Ctrl-C; the state is saved.
+            UserError: The loss is not finite (the step is named and its batch kept), or a checkpoint cannot be
+                written.
+        """
+        with self._listening():
+            while not self._over():
+                self._run_epoch()
+        if self.counters.best_step >= 0:
+            _load_in_place(self.module, self.job.checkpoints.tensors("best", "model."))
+        self.counters.finished = True
+        return self.counters
+
+    def _over(self) -> bool:
+        c, limits = self.counters, self.job.limits
+        out_of_patience = limits.patience is not None and c.since_best >= limits.patience
+        return c.step >= c.planned_steps or out_of_patience
+
+    def _run_epoch(self) -> None:
+        """One pass, or what is left of it."""
+        job, c = self.job, self.counters
+        epoch, start = divmod(c.step, self.steps_per_epoch)
+        if start == 0:
+            c.epoch_loss, c.epoch_right, c.epoch_seen = 0.0, 0.0, 0
+        job.set_train()
+        for raw in job.feed.epoch(epoch, start_step=start):
+            begun = time.monotonic()
+            self._train_step(raw, epoch)
+            c.step += 1
+            self._tell(raw.total, time.monotonic() - begun)
+            self._fit_to_deadline()
+            if c.step >= c.planned_steps:
+                break
+            self._save_or_stop()
+        self._validate()
+
+    def _train_step(self, raw: RawBatch, epoch: int) -> None:
+        """Forward, penalties, backward, step, average."""
+        job, c = self.job, self.counters
+        self._set_rates()
+        torch.manual_seed(_seed(job.seed, job.index, c.step, job.accelerator.process_index))
+        batch = self._batch(raw)
+        with torch.autocast(job.accelerator.device.type, torch.bfloat16, enabled=job.bf16):
+            logits = self.prepared(batch.images)
+        per_image = job.loss(logits.float(), batch.targets)
+        data_loss = per_image.sum() * (job.accelerator.num_processes / raw.total)
+        loss = data_loss
+        for regularizer in job.regularizers:
+            if hasattr(regularizer, "penalty"):
+                loss = loss + regularizer.penalty(job.model)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            self._refuse(batch, raw, value)
+        job.accelerator.backward(loss)
+        self._apply_step()
+        right = _right_answers(logits.detach(), raw.targets)
+        c.epoch_loss += float(per_image.detach().double().sum()) * job.accelerator.num_processes
+        c.epoch_right += right * job.accelerator.num_processes
+        c.epoch_seen += raw.total
+
+    def _batch(self, raw: RawBatch) -> Batch:
+        job = self.job
+        images, targets = to_device(raw, job.accelerator.device, job.normalise)
+        batch = Batch(images, targets)
+        for regularizer in job.regularizers:
+            if hasattr(regularizer, "change_batch"):
+                generator = torch.Generator().manual_seed(_seed(job.seed, job.index, self.counters.step, -1))
+                batch = regularizer.change_batch(batch, generator, job.classes)
+        return batch
+
+    def _apply_step(self) -> None:
+        job = self.job
+        for regularizer in job.regularizers:
+            if hasattr(regularizer, "change_gradients"):
+                regularizer.change_gradients([p for group in job.optimizer.param_groups for p in group["params"]])
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        for regularizer in job.regularizers:
+            if hasattr(regularizer, "after_step"):
+                regularizer.after_step(job.model)
+        if self.average is not None:
+            self.average.update(self.module)
+
+    def _set_rates(self) -> None:
+        """Learning rates (and a schedule's momentum) of this step."""
+        c, schedule = self.counters, self.job.schedule
+        progress = min(1.0, c.step / c.planned_steps)
+        factor = schedule(progress)
+        for group, base in zip(self.job.optimizer.param_groups, self.base_lrs, strict=True):
+            group["lr"] = base * factor
+            momentum = getattr(schedule, "momentum", None)
+            if momentum is not None and "momentum" in group:
+                group["momentum"] = momentum(progress)
+
+    def _validate(self) -> None:
+        """Scores the network (its average, where there is one), keeps the best, writes a row and a checkpoint."""
+        job, c = self.job, self.counters
+        if self.average is None:
+            loss, accuracy = job.validate()
+            better = self._keep_if_better(loss, accuracy)
+        else:
+            with self.average.swapped_in(self.module):
+                loss, accuracy = job.validate()
+                better = self._keep_if_better(loss, accuracy)
+        c.since_best = 0 if better else c.since_best + 1
+        if hasattr(job.schedule, "observe"):
+            job.schedule.observe(loss)
+        row = {
+            "phase": job.phase.name,
+            "step": c.step,
+            "epoch": c.step / self.steps_per_epoch,
+            "train_loss": c.epoch_loss / max(1, c.epoch_seen),
+            "train_accuracy": c.epoch_right / max(1, c.epoch_seen),
+            "val_loss": loss,
+            "val_accuracy": accuracy,
+            "lr": max(group["lr"] for group in job.optimizer.param_groups),
+            "seconds": round(self._seconds(), 3),
+        }
+        if job.accelerator.is_main_process:
+            job.log(row)
+            job.watcher.validated(row)
+        self._save("last")
+
+    def _keep_if_better(self, loss: float, accuracy: float) -> bool:
+        """By accuracy, then by loss: several epochs often agree on every image of a small validation set."""
+        c = self.counters
+        if (accuracy, -loss) <= (c.best_accuracy, -c.best_loss):
+            return False
+        c.best_accuracy, c.best_loss, c.best_step = accuracy, loss, c.step
+        self._save("best", weights_only=True)
+        return True
+
+    def _save_or_stop(self) -> None:
+        """Within an epoch: a checkpoint when it is due, and the end when the user asked for it."""
+        c, limits = self.counters, self.job.limits
+        if self._asked_to_stop():
+            self._save("last")
+            raise Interrupted(f"stopped after step {c.step} of {c.planned_steps}; the state is saved")
+        if limits.save_every_steps is not None:
+            due = c.step % limits.save_every_steps == 0
+        else:
+            due = time.monotonic() - self._last_save >= limits.save_every_s
+        if due:
+            self._save("last")
+
+    def _save(self, name: str, *, weights_only: bool = False) -> None:
+        job = self.job
+        self._last_save = time.monotonic()
+        if not job.accelerator.is_main_process:
+            return
+        tensors = {f"model.{key}": value for key, value in self.module.state_dict().items()}
+        state: dict[str, Any] = {"counters": asdict(self.counters) | {"seconds": self._seconds()}}
+        if weights_only:
+            job.checkpoints.save(name, tensors=tensors, optimizer={}, state=state)
+            return
+        if self.average is not None:
+            tensors |= {f"average.{key}": value for key, value in self.average.average.items()}
+            state["average_updates"] = self.average.updates
+        if hasattr(job.schedule, "state_dict"):
+            state["schedule"] = job.schedule.state_dict()
+        job.checkpoints.save(name, tensors=tensors, optimizer=job.optimizer.state_dict(), state=state)
+
+    def _seconds(self) -> float:
+        return self.counters.seconds + time.monotonic() - self._started
+
+    def _tell(self, images: int, step_s: float) -> None:
+        """Tells the watcher how far it is; the rate is that of the last steps."""
+        c, job = self.counters, self.job
+        self._step_times = [*self._step_times[-19:], step_s]
+        if not job.accelerator.is_main_process:
+            return
+        mean_s = sum(self._step_times) / len(self._step_times)
+        seen = max(1, c.epoch_seen)
+        job.watcher.stepped(
+            StepView(
+                phase=job.phase.name,
+                step=c.step,
+                steps=c.planned_steps,
+                epoch=c.step / self.steps_per_epoch,
+                epochs=c.planned_steps / self.steps_per_epoch,
+                loss=c.epoch_loss / seen,
+                accuracy=c.epoch_right / seen,
+                images_per_s=images / mean_s if mean_s else 0.0,
+                left_s=mean_s * (c.planned_steps - c.step),
+            )
+        )
+
+    def _fit_to_deadline(self) -> None:
+        """Shortens the plan, and with it the schedule, to what the time left allows.
+
+        Measured after ten steps and every twenty-fifth from then on; a share of the time is left for validation.
+        All processes take the plan of the slowest.
+        """
+        c, deadline = self.counters, self.job.limits.deadline
+        if deadline is None or not (c.step == 10 or c.step % 25 == 0 or time.monotonic() > deadline):
+            return
+        step_s = float(np.mean(self._step_times)) if self._step_times else 1.0
+        fits = c.step + max(0, int((deadline - time.monotonic()) / (1.05 * step_s)))
+        if self.job.accelerator.num_processes > 1:
+            told = self.job.accelerator.gather(torch.tensor([fits], device=self.job.accelerator.device))
+            fits = int(told.min())
+        c.planned_steps = max(c.step, min(c.planned_steps, fits))
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any process was interrupted; all must agree, or they would wait for each other for ever."""
+        if self.job.accelerator.num_processes == 1:
+            return self._stop_asked
+        flag = torch.tensor([int(self._stop_asked)], device=self.job.accelerator.device)
+        return bool(self.job.accelerator.gather(flag).max())
+
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """The first Ctrl-C ends training after the current step; the second one at once."""
+
+        def ask(number: int, frame: object) -> None:
+            if self._stop_asked:
+                raise KeyboardInterrupt
+            self._stop_asked = True
+
+        try:
+            before = signal.signal(signal.SIGINT, ask)
+        except ValueError:  # not in the main thread, where Python takes no signals
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _refuse(self, batch: Batch, raw: RawBatch, value: float) -> None:
+        """Stops at a loss that is not finite and keeps the batch, so that the step can be replayed."""
+        c, job = self.counters, self.job
+        kept: Path = job.checkpoints.folder.parent / "bad_batch.npz"
+        np.savez(kept, images=batch.images.cpu().numpy(), targets=batch.targets.cpu().numpy(), indices=raw.indices)
+        raise UserError(
+            f"the loss is {value} at step {c.step} of phase {job.phase.name!r}",
+            where=f"learning rate {max(g['lr'] for g in job.optimizer.param_groups):.3g}; the batch is kept in {kept}",
+            do=["lower optimizer.lr", "add regularizers=[gradient_clipping]", "train.precision=fp32, if it was bf16"],
+        )
+
+
+def _right_answers(logits: torch.Tensor, targets: np.ndarray[Any, Any]) -> float:
+    """Right answers in a batch; in a multi-label task the share of right labels of each image, summed."""
+    truth = torch.from_numpy(targets).to(logits.device)
+    if truth.ndim == 1:
+        return float((logits.argmax(1) == truth).sum())
+    return float(((logits > 0) == (truth > 0.5)).float().mean(1).sum())
+
+
+def _seed(*parts: int) -> int:
+    """One 63-bit seed from several numbers, unrelated for neighbouring ones."""
+    return int(np.random.SeedSequence([part + 1 for part in parts]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+@torch.no_grad()
+def _load_in_place(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
+    for name, tensor in module.state_dict().items():
+        tensor.copy_(tensors[name])

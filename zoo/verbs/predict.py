@@ -1,0 +1,89 @@
+"""`zoo predict`: a run's model, or a pretrained one as it is, on files, folders and patterns."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import UserError
+from zoo.plugins import load_plugins
+from zoo.verbs.arguments import Arguments, read_arguments, usage, whole_number
+
+if TYPE_CHECKING:
+    from zoo.artifacts.predictions import Prediction
+    from zoo.artifacts.predictor import Predictor
+    from zoo.assembly.console import Console
+
+KEYS = {
+    "run": "DIR           a run folder, or a saved model",
+    "model": "NAME        instead of run: a pretrained network with its own classes",
+    "images": "PATH       a file, a folder, or a pattern such as 'photos/*.jpg'",
+    "output": "FILE       .csv, .json or .parquet; without it, a table is printed",
+    "top": "5             labels to list for each image",
+    "batch_size": "32     images that go through the network together",
+    "device": "auto       auto, cpu, cuda, mps",
+    "weights": "auto      with model: auto, or a path",
+}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Classifies images; a bad file gets a row that says so."""
+    arguments = read_arguments("predict", argv, keys=KEYS, required=("images",))
+    if arguments is None:
+        sys.stdout.write(usage("predict", KEYS))
+        return 0
+    from zoo.artifacts.predictions import check_predictions_path, write_predictions
+    from zoo.assembly.console import Console
+
+    output = arguments.get("output")
+    if output is not None:
+        check_predictions_path(Path(output))
+    console = Console(as_json=arguments.as_json)
+    predictor = _predictor(arguments, console)
+    top = whole_number(arguments, "top", 5)
+    batch_size = whole_number(arguments, "batch_size", 32)
+    with console.counting("predict", 0) as _:
+        rows = predictor.predict(arguments.values["images"], batch_size=batch_size, top_k=top)
+    if output is not None:
+        path = write_predictions(rows, Path(output))
+        console.say(f"{len(rows)} rows in {path}")
+    else:
+        for row in rows:
+            console.say(_line(row))
+    bad = [row for row in rows if not row.ok]
+    if bad:
+        console.say(f"{len(bad)} of {len(rows)} files could not be read; their rows say why")
+    if arguments.as_json:
+        sys.stdout.write(json.dumps({"images": len(rows), "bad": len(bad), "output": output}) + "\n")
+    return 0
+
+
+def _predictor(arguments: Arguments, console: Console) -> Predictor:
+    from zoo.assembly.using import load_predictor, pretrained_predictor
+
+    run, model = arguments.get("run"), arguments.get("model")
+    if (run is None) == (model is None):
+        raise UserError(
+            "say which network predicts" if run is None else "run= and model= name two networks",
+            where="zoo predict",
+            allowed="run=DIR (fine-tuned), or model=NAME (pretrained, with its own classes)",
+        )
+    if run is not None and arguments.get("weights") is not None:
+        raise UserError("weights= has no effect with run=, which brings its own", where="weights", do="leave it out")
+    plugins = load_plugins()
+    device = arguments.get("device") or "auto"
+    if run is not None:
+        return load_predictor(Path(run).expanduser(), plugins, device=device)
+    return pretrained_predictor(
+        str(model), plugins, weights=arguments.get("weights") or "auto", device=device, say=console.say
+    )
+
+
+def _line(row: Prediction) -> str:
+    if not row.ok:
+        return f"{row.file}: could not be read: {row.error}"
+    answer = ", ".join(f"{label} {share:.3f}" for label, share in row.top)
+    return f"{row.file}: {answer}"
