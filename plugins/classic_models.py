@@ -18,5 +18,7 @@ def register_models(register: Register) -> None:
         paper="doi:10.1109/5.726791",
         year=1998,
         input_px=32,
+        classes=10,
+        channels=1,
         records=(),
     )

@@ -88,12 +88,8 @@ class Focal(nn.Module):
         Raises:
             UserError: `alpha` was given, and each image has one label.
         """
-        if setting.task == Task.SINGLE_LABEL and self.alpha is not None:
-            raise no_effect(
-                f"alpha={self.alpha} of focal with one label an image",
-                where="loss.alpha",
-                do=["leave loss.alpha out", "use loss=binary_cross_entropy"],
-            )
+        if setting.task == Task.SINGLE_LABEL:
+            self._refuse_alpha()
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of each image; see `CrossEntropy.forward`."""
@@ -101,7 +97,16 @@ class Focal(nn.Module):
             return self._many_labels(logits.float(), targets.float())
         return self._one_label(logits.float(), targets)
 
+    def _refuse_alpha(self) -> None:
+        if self.alpha is not None:
+            raise no_effect(
+                f"alpha={self.alpha} of focal with one label an image",
+                where="loss.alpha",
+                do=["leave loss.alpha out", "use loss=binary_cross_entropy"],
+            )
+
     def _one_label(self, logits: Tensor, targets: Tensor) -> Tensor:
+        self._refuse_alpha()
         log_right = -functional.cross_entropy(logits, targets, reduction="none")
         # log(1 - p) from the other classes' logits: 1 - p itself is 0 for sure images, and the gradient of
         # 0^gamma is infinite for gamma < 1.

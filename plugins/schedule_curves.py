@@ -12,7 +12,6 @@ from typing import Any
 
 from zoo_plugins.option_checks import check_range, no_effect
 
-from zoo.contracts.training import Schedule
 from zoo.errors import UserError
 
 
@@ -93,7 +92,7 @@ class OneCycle:
     """Rises from 1 / div to 1 over `rise_share` of the phase, then falls to 1 / (div * final_div), along cosines.
 
     Source: arXiv:1708.07120 (Smith and Topin 2017), in the two-phase form of fastai and torch's OneCycleLR.
-    It has its own warm-up, so no other may be put before it.
+    It has its own warm-up (`warms_up`), so none is put before it.
 
     Args:
         rise_share: Share of the phase until the full rate is reached, in (0, 1).
@@ -184,49 +183,6 @@ class Plateau:
         """The inverse of `state_dict`."""
         self._best = math.inf if state["best"] is None else float(state["best"])
         self._bad, self._factor = int(state["bad"]), float(state["factor"])
-
-
-class WarmUp:
-    """Another schedule whose first part rises evenly: factor(t) = ramp(t) * schedule(t).
-
-    ramp(t) = start_factor + (1 - start_factor) * t / share before `share` and 1 from there on. The schedule keeps its
-    own clock, so that a milestone at half the phase stays there. Whatever else it has (momentum, observed losses,
-    state) goes through to it unchanged.
-
-    Source: arXiv:1706.02677 (Goyal et al. 2017, section 2.2).
-
-    Args:
-        schedule: The schedule that is warmed up.
-        share: Share of the phase that the ramp takes, in (0, 1).
-        start_factor: The factor at the very start, in [0, 1).
-
-    Raises:
-        UserError: A value out of range, or a schedule that already warms up by itself.
-    """
-
-    def __init__(self, schedule: Schedule, *, share: float, start_factor: float = 0.0) -> None:
-        check_range(share, where="schedule.warmup_share", low=0, high=1, above=True, below=True)
-        check_range(start_factor, where="schedule.start_factor", low=0, high=1, below=True)
-        if getattr(schedule, "warms_up", False):
-            raise UserError(
-                f"a second warm-up before {type(schedule).__name__}, which has its own",
-                where="schedule.warmup_share",
-                do="leave the added warm-up out",
-            )
-        self.schedule, self._share, self._start = schedule, share, start_factor
-
-    def __call__(self, progress: float) -> float:
-        """The factor at `progress`."""
-        t = _within(progress)
-        ramp = self._start + (1 - self._start) * t / self._share if t < self._share else 1.0
-        return ramp * self.schedule(progress)
-
-    def __getattr__(self, name: str) -> Any:
-        # Only the four optional parts of a schedule: a loop that asks whether there is an `observe` must be told the
-        # wrapped schedule's answer, and pickling asks for names before `schedule` is set.
-        if name in ("observe", "state_dict", "load_state_dict", "momentum"):
-            return getattr(self.schedule, name)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
 def _check_momenta(momenta: tuple[float, float]) -> None:

@@ -10,11 +10,9 @@ from typing import Any
 import timm
 from timm.models import get_pretrained_cfg, model_entrypoint, split_model_name_tag
 from timm.models._registry import get_arch_pretrained_cfgs
-from zoo_plugins.timm_records import paper_of, records_of, year_of
+from zoo_plugins.timm_records import paper_of, records_of, reference_of, year_of
 
 from zoo.registry import Offer
-
-HOME = "https://github.com/huggingface/pytorch-image-models"
 
 
 class TimmModels:
@@ -31,17 +29,17 @@ class TimmModels:
     def offer(self, name: str) -> Offer | None:
         """The network of this name, with the weights of its tag where one is given; None where timm lacks either."""
         arch, tag = split_model_name_tag(name)
-        if arch not in self._known or (tag and name not in get_arch_pretrained_cfgs(arch)):
+        if arch not in self._known or (name != arch and name not in get_arch_pretrained_cfgs(arch)):
             return None
         cfg = get_pretrained_cfg(name)
-        paper = paper_of(arch, cfg)
+        paper = paper_of(arch)
         family = model_entrypoint(arch).__module__.rpartition(".")[2]
         heads = cfg.classifier if cfg is not None else None
         limit = "" if isinstance(heads, str) else "; has no single classifier, so it cannot be fine-tuned here"
         return Offer(
             target="zoo_plugins.timm_builder:build",
             summary=f"{arch} of timm's {family}{limit}",
-            source=paper or (cfg.origin_url if cfg is not None else None) or HOME,
+            source=reference_of(arch, cfg),
             facts={
                 "library": "timm",
                 "paper": paper,

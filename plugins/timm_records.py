@@ -14,6 +14,8 @@ from zoo.contracts.model import WeightsRecord
 from zoo.imaging.preprocess import Preprocess
 from zoo.weights.files import preprocess_from_config
 
+HOME = "https://github.com/huggingface/pytorch-image-models"
+
 _HASH = re.compile(r"-([a-f0-9]{8,})\.[a-z.]+$")
 _ARXIV = re.compile(r"(?:arxiv\.org/(?:abs|pdf)/|arXiv:)(\d{4}\.\d{4,5})", re.IGNORECASE)
 
@@ -63,17 +65,22 @@ def records_of(arch: str, tag: str = "") -> tuple[WeightsRecord, ...]:
     return tuple(record for record in records if record.hub_id or record.url)
 
 
-def paper_of(arch: str, cfg: PretrainedCfg | None) -> str | None:
-    """The paper of a network where timm states it without doubt: `arXiv:2103.17239`, or None.
+def paper_of(arch: str) -> str | None:
+    """The paper of an architecture where timm states it without doubt: `arXiv:2103.17239`, or None.
 
-    It stands in the weights' configuration, or is the only one that the docstring of timm's module names.
+    It is the only one that the docstring of timm's module names. (`paper_ids` beside weights is mostly the paper of
+    how they were trained.)
     """
-    stated = cfg.paper_ids if cfg is not None else None
-    if stated:
-        return stated if isinstance(stated, str) else str(stated[0])
     module = sys.modules[model_entrypoint(arch).__module__]
     named = sorted(set(_ARXIV.findall(module.__doc__ or "")))
     return f"arXiv:{named[0]}" if len(named) == 1 else None
+
+
+def reference_of(arch: str, cfg: PretrainedCfg | None) -> str:
+    """What to read of a network: its paper, else the paper or home of its default weights, else timm's own page."""
+    stated = cfg.paper_ids if cfg is not None else None
+    of_weights = stated if isinstance(stated, str) or not stated else str(stated[0])
+    return paper_of(arch) or of_weights or (cfg.origin_url if cfg is not None else None) or HOME
 
 
 def year_of(paper: str | None) -> int | None:

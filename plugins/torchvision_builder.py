@@ -113,8 +113,8 @@ def _create(arch: str, arguments: dict[str, Any]) -> nn.Module:
 
 def _first_conv(module: nn.Module) -> str:
     """Dotted path of the convolution that reads the image."""
-    convolutions = (name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d))
-    return next(convolutions)
+    names: list[str] = [name for name, layer in module.named_modules() if isinstance(layer, nn.Conv2d)]
+    return names[0]
 
 
 def _set_channels(module: nn.Module, path: str, channels: int) -> None:

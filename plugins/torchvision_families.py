@@ -42,6 +42,16 @@ class Family:
         return 2000 + int(self.paper[:2])
 
 
+def _blocks(*sizes: int) -> tuple[tuple[str, str], ...]:
+    """Stages of so many consecutive members of `features` each, as the papers' tables group them; the rest last."""
+    patterns, start = [], 0
+    for stage, size in enumerate(sizes):
+        numbers = "|".join(str(number) for number in range(start, start + size))
+        patterns.append((rf"features\.(?:{numbers})\.", f"stage{stage}"))
+        start += size
+    return (*patterns, (r"features\.", f"stage{len(sizes)}"))
+
+
 _FEATURES = (r"features\.(\d+)\.", "features{}")
 _NECK = (r"", "neck")
 _RESNET = ((r"(?:conv1|bn1)\.", "stem"), (r"layer(\d)\.", "layer{}"))
@@ -92,8 +102,9 @@ FAMILIES: Mapping[str, Family] = {
             _NECK,
         ),
     ),
-    r"mobilenet_v2": Family("1801.04381", "classifier.1", (_FEATURES,)),
-    r"mobilenet_v3": Family("1905.02244", "classifier.3", (_FEATURES, _NECK)),
+    r"mobilenet_v2": Family("1801.04381", "classifier.1", _blocks(2, 2, 3, 4, 3, 3, 1)),
+    r"mobilenet_v3_large": Family("1905.02244", "classifier.3", (*_blocks(2, 2, 3, 4, 2, 3), _NECK)),
+    r"mobilenet_v3_small": Family("1905.02244", "classifier.3", (*_blocks(1, 1, 2, 3, 2, 3), _NECK)),
     r"efficientnet_v2": Family("2104.00298", "classifier.1", (_FEATURES,)),
     r"efficientnet": Family("1905.11946", "classifier.1", (_FEATURES,)),
     r"mnasnet": Family(

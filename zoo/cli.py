@@ -8,7 +8,8 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 from zoo.errors import PluginError, UserError, ZooError, name_list
-from zoo.plugins import Plugins, load_plugins
+from zoo.plugins import DISTRIBUTION, Plugins, load_plugins
+from zoo.registry import Entry
 
 QUIET: Mapping[str, str] = {
     "NO_ALBUMENTATIONS_UPDATE": "1",
@@ -38,12 +39,14 @@ def main(argv: Sequence[str]) -> int:
     try:
         return _run(list(argv))
     except ZooError as error:
+        if os.environ.get("ZOO_STRICT") == "1" and error.__cause__ is not None:
+            _show("".join(traceback.format_exception(error.__cause__)).rstrip())
         _show(str(error))
         return error.exit_code
     except KeyboardInterrupt:
         _show("interrupted")
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # `zoo plugins | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception:
@@ -54,6 +57,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: list[str]) -> int:
     plugins = load_plugins()
+    if not plugins.registry.entries("command"):
+        raise UserError(
+            "zoo is not installed here: none of its own plugins was found",
+            where=f"the Python of {sys.prefix}",
+            do="run `pip install .` (or `pip install -e .`) in zoo's folder",
+        )
     if not argv or argv[0] in ("-h", "--help", "help"):
         _out(help_text(plugins))
         _warn_of_failures(plugins)
@@ -63,27 +72,39 @@ def _run(argv: list[str]) -> int:
 
         _out(f"zoo {__version__}")
         return 0
-    verb, words = argv[0], argv[1:]
-    verbs = [entry.name for entry in plugins.registry.entries("command")]
-    if not plugins.registry.owners("command", verb):
-        raise UserError(
-            f"unknown verb {verb!r}",
-            where="command line",
-            allowed=name_list(verb, verbs),
-            do="`python -m zoo --help` says what each does",
-        )
-    entry = plugins.registry.get("command", verb)
+    entry = _verb(plugins, argv[0])
+    words = argv[1:]
     if entry.facts.get("computes") and not {"-h", "--help", "--cfg"} & set(words):
         keep_memory(argv)
     command = entry.load()
     try:
-        return int(command(words))
+        return int(command(words) or 0)
     except ZooError:
         raise
     except Exception as error:
-        if entry.origin.distribution == "zoo":
+        if entry.origin.distribution == DISTRIBUTION:
             raise
-        raise PluginError(f"the command {entry.full_name} failed: {type(error).__name__}: {error}\n  plugin:  {entry.origin}") from error
+        raise PluginError(
+            f"the command {entry.full_name} failed: {type(error).__name__}: {error}\n  plugin:  {entry.origin}\n"
+            "  do:      ZOO_STRICT=1 shows where"
+        ) from error
+
+
+def _verb(plugins: Plugins, verb: str) -> Entry:
+    """The command of this name.
+
+    Raises:
+        UserError: There is none; plugins that failed to load, and may have brought it, are quoted.
+    """
+    if plugins.registry.has("command", verb):
+        return plugins.registry.get("command", verb)
+    hints = [f"plugin {failed.origin} failed to load: {failed.reason}" for failed in plugins.registry.failed]
+    raise UserError(
+        f"unknown verb {verb!r}",
+        where="command line",
+        allowed=name_list(verb, plugins.registry.names("command")),
+        do=["`python -m zoo --help` says what each does", *hints],
+    )
 
 
 def help_text(plugins: Plugins) -> str:

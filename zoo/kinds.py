@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-
 PLURALS: Mapping[str, str] = {"weights": "weights", "strategy": "strategies", "loss": "losses"}
 """Plurals that an added `s` does not make."""
 

@@ -138,9 +138,10 @@ def _evaluated(annotation: Any, target: Callable[..., Any]) -> Any:
     """An annotation that `from __future__ import annotations` left as text, as the type it names."""
     if not isinstance(annotation, str):
         return annotation
-    function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)
-    module = getattr(function, "__module__", None) or getattr(target, "__module__", "")
-    scope = getattr(function, "__globals__", None) or vars(sys.modules.get(module, typing))
+    made_by = inspect.getattr_static(target, "__init__") if isinstance(target, type) else target
+    function = inspect.unwrap(made_by)
+    home = sys.modules.get(getattr(function, "__module__", None) or "", typing)
+    scope = getattr(function, "__globals__", vars(home))
     holder = type("Holder", (), {"__annotations__": {"value": annotation}})
     return typing.get_type_hints(holder, globalns=scope, include_extras=True)["value"]
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, log_softmax, softmax
+from scipy.special import expit, log_expit, log_softmax, softmax
 
 from zoo.contracts.data import Task
 from zoo.contracts.evaluation import Outputs
@@ -43,8 +43,7 @@ def objective(scale: float, outputs: Outputs, task: Task) -> float:
     if task is SINGLE:
         total = -log_softmax(scale * logits, axis=1)[np.arange(len(logits)), outputs.targets].sum()
     else:
-        shares = expit(scale * logits)
-        total = -np.where(outputs.targets > 0, np.log(shares), np.log1p(-shares)).sum()
+        total = -np.where(outputs.targets > 0, log_expit(scale * logits), log_expit(-scale * logits)).sum()
     return float(total) + (scale - 1) ** 2 / 2
 
 
@@ -87,7 +86,7 @@ def test_fit_temperature_is_close_to_torchs_lbfgs_without_the_prior():
         return loss
 
     optimizer.step(closure)
-    assert fit_temperature(outputs, task=SINGLE) == pytest.approx(float(log_t.exp()), rel=0.01)
+    assert fit_temperature(outputs, task=SINGLE) == pytest.approx(log_t.exp().item(), rel=0.01)
 
 
 def test_fit_temperature_of_a_split_that_is_wholly_right_stays_moderate():
@@ -179,5 +178,5 @@ def test_reliability_at_the_ends_of_the_range():
 @pytest.mark.parametrize("logits", [np.zeros((0, 3)), np.full((2, 3), np.nan), np.full((2, 3), np.inf)])
 @pytest.mark.parametrize("call", [fit_temperature, reliability, negative_log_likelihood, calibrate])
 def test_calibration_refuses_no_images_and_broken_logits(logits, call):
-    with pytest.raises(ZooError, match="no images|NaN or infinite"):
+    with pytest.raises(ZooError, match=r"no images|NaN or infinite"):
         call(outputs_of(logits, np.zeros(len(logits), int)), task=SINGLE)

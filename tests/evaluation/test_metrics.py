@@ -158,11 +158,11 @@ def test_score_bootstrap_interval_is_that_of_resampled_images():
     outputs = single(150, 4)
     truth, guess = outputs.targets, outputs.logits.argmax(1)
     rng = np.random.default_rng(1)
-    draws = [rng.integers(0, 150, 150) for _ in range(1500)]
+    draws = [rng.integers(0, 150, 150) for _ in range(500)]
     slow = [sk.f1_score(truth[d], guess[d], average="macro") for d in draws]
     found = scored(outputs).macro_f1
-    assert found.low == pytest.approx(np.quantile(slow, 0.025), abs=0.012)
-    assert found.high == pytest.approx(np.quantile(slow, 0.975), abs=0.012)
+    assert found.low == pytest.approx(np.quantile(slow, 0.025), abs=0.02)
+    assert found.high == pytest.approx(np.quantile(slow, 0.975), abs=0.02)
     assert found.low < found.value < found.high
 
 

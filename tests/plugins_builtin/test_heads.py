@@ -73,7 +73,7 @@ def test_head_fits_a_small_problem(make):
     inputs, targets = torch.randn(40, 20), torch.arange(40) % 4
     inputs[torch.arange(40), targets] += 3
     optimizer = torch.optim.Adam(head.parameters(), lr=0.02)
-    for _ in range(60):
+    for _ in range(40):
         optimizer.zero_grad()
         functional.cross_entropy(head(inputs), targets).backward()
         optimizer.step()
@@ -125,7 +125,7 @@ def test_cosine_matches_torchs_cosine_similarity(learn):
 
 def test_cosine_bounds_and_zero_features():
     head = Cosine(features=4, classes=3, scale=5.0)
-    assert head(head.weight.detach()).diagonal() == pytest.approx([5.0] * 3)
+    assert head(head.weight).diagonal().tolist() == pytest.approx([5.0] * 3)
     assert (head(torch.zeros(2, 4)) == 0).all()
 
 
@@ -134,7 +134,7 @@ def test_cosine_scale_is_saved_and_learned_only_when_asked():
     assert set(fixed.state_dict()) == set(learned.state_dict()) == {"weight", "log_scale"}
     assert [name for name, _ in fixed.named_parameters()] == ["weight"]
     assert [name for name, _ in learned.named_parameters()] == ["weight", "log_scale"]
-    optimizer = torch.optim.SGD(learned.parameters(), lr=100.0)
+    optimizer = torch.optim.SGD(learned.parameters(), lr=1.0)
     functional.cross_entropy(learned(torch.randn(8, 4)), torch.arange(8) % 3).backward()
     optimizer.step()
     assert learned.log_scale.exp() > 0

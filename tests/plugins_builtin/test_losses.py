@@ -196,6 +196,8 @@ def test_focal_alpha_is_refused_with_one_label_an_image():
     with pytest.raises(UserError, match=r"alpha=0\.25 .* has no effect") as caught:
         Focal(alpha=0.25).check(setting(Task.SINGLE_LABEL))
     assert caught.value.where == "loss.alpha"
+    with pytest.raises(UserError, match="has no effect"):
+        Focal(alpha=0.25)(torch.zeros(1, 2), torch.tensor([0]))
     Focal(alpha=0.25).check(setting(Task.MULTI_LABEL))
     Focal().check(setting(Task.SINGLE_LABEL))
 

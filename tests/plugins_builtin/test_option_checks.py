@@ -15,13 +15,12 @@ from zoo.errors import UserError
 @given(value=st.floats(allow_nan=True, allow_infinity=True), above=st.booleans(), below=st.booleans())
 def test_check_range_agrees_with_comparison(value, above, below):
     fits = (value > 0 if above else value >= 0) and (value < 2 if below else value <= 2)
-    try:
+    if fits and math.isfinite(value):
         check_range(value, where="a.b", low=0, high=2, above=above, below=below)
-        passed = True
-    except UserError as error:
-        passed = False
-        assert error.where == "a.b"
-    assert passed == (fits and math.isfinite(value))
+        return
+    with pytest.raises(UserError) as caught:
+        check_range(value, where="a.b", low=0, high=2, above=above, below=below)
+    assert caught.value.where == "a.b"
 
 
 @pytest.mark.parametrize("value", ["1", None, True, [1]])

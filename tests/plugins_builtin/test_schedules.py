@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
-from zoo_plugins.schedule_curves import Constant, Cosine, Linear, OneCycle, Plateau, Step, WarmUp
+from zoo_plugins.schedule_curves import Constant, Cosine, Linear, OneCycle, Plateau, Step
 
 from zoo.errors import UserError
 
@@ -152,35 +152,15 @@ def test_plateau_never_falls_below_its_floor():
     assert ours(0.9) == 0.02
 
 
-@pytest.mark.parametrize("kind", [Constant, Linear, Step, Cosine, Plateau])
-def test_warm_up_multiplies_a_ramp(kind):
-    inner, warm = kind(), WarmUp(kind(), share=0.2, start_factor=0.1)
-    for t, ramp in ((0.0, 0.1), (0.05, 0.325), (0.1, 0.55), (0.2, 1.0), (0.5, 1.0), (0.75, 1.0), (1.0, 1.0)):
-        assert warm(t) == pytest.approx(ramp * inner(t))
+def test_only_one_cycle_says_that_it_warms_up_by_itself():
+    assert [kind for kind in ALL if getattr(kind(), "warms_up", False)] == [OneCycle]
 
 
-def test_warm_up_matches_torch_on_a_constant():
-    rates = torch_rates(lambda o: lr_scheduler.LinearLR(o, 0.25, 1.0, total_iters=20))
-    warm = WarmUp(Constant(), share=0.4, start_factor=0.25)
-    assert [warm(i / STEPS) for i in range(STEPS)] == pytest.approx([r for r, _ in rates])
-
-
-def test_warm_up_passes_on_what_the_schedule_has_and_nothing_else():
-    warm = WarmUp(Plateau(patience=0, factor=0.5), share=0.1)
-    warm.observe(1.0)
-    warm.observe(1.0)
-    assert warm(0.5) == 0.5
-    fresh = WarmUp(Plateau(), share=0.1)
-    fresh.load_state_dict(warm.state_dict())
-    assert fresh(0.5) == 0.5
-    assert pickle.loads(pickle.dumps(warm))(0.5) == 0.5
-    plain = WarmUp(Cosine(), share=0.1)
-    assert not any(hasattr(plain, name) for name in ("observe", "state_dict", "momentum", "anything"))
-
-
-def test_warm_up_refuses_a_schedule_with_its_own():
-    with pytest.raises(UserError, match="has its own"):
-        WarmUp(OneCycle(), share=0.1)
+def test_only_plateau_watches_validation_and_only_one_cycle_sets_momentum():
+    """The loop asks what a schedule has; a method that did nothing would cost a checkpoint entry or a momentum."""
+    assert [kind for kind in ALL if hasattr(kind(), "observe")] == [Plateau]
+    assert [kind for kind in ALL if hasattr(kind(), "state_dict")] == [Plateau]
+    assert [kind for kind in ALL if hasattr(kind(), "momentum")] == [OneCycle]
 
 
 @pytest.mark.parametrize(
@@ -203,8 +183,6 @@ def test_warm_up_refuses_a_schedule_with_its_own():
         (lambda: Plateau(patience=-1), "schedule.patience"),
         (lambda: Plateau(factor=1), "schedule.factor"),
         (lambda: Plateau(min_factor=1), "schedule.min_factor"),
-        (lambda: WarmUp(Constant(), share=0), "schedule.warmup_share"),
-        (lambda: WarmUp(Constant(), share=0.1, start_factor=1), "schedule.start_factor"),
     ],
 )
 def test_schedule_refuses_options_without_sense_or_effect(make, where):

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from zoo.assembly.session import Session
-from zoo.config.run_config import Component, FinetuneConfig
+from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataBundle, DataFacts, DataSource, Task
-from zoo.contracts.training import Augmentation, Phase
+from zoo.contracts.training import Phase
 from zoo.data import cache
 from zoo.data.batches import Batches
-from zoo.data.crops import RandomCrop
 from zoo.data.listing import Listing, list_images
 from zoo.data.pack import pack
 from zoo.imaging.preprocess import Preprocess
-
-AugmentFactory = Callable[[], list[Augmentation]]
 
 
 def open_data(session: Session) -> tuple[DataSource, Listing, DataFacts]:
@@ -86,15 +80,6 @@ def cache_root(config: FinetuneConfig) -> Path:
     return cache.cache_root(config.data.options["cache_dir"])
 
 
-def loader_threads(session: Session) -> int:
-    """Threads that read and augment."""
-    threads = session.config.train.loader_threads
-    if threads != "auto":
-        return int(threads)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(16, max(1, cores // session.accelerator.num_processes))
-
-
 def eval_feed(
     session: Session, bundle: DataBundle, indices: NDArray[np.int64], preprocess: Preprocess, *, batch_size: int
 ) -> Batches:
@@ -106,16 +91,17 @@ def eval_feed(
         batch_size=batch_size,
         seed=0,
         shuffle=False,
-        threads=loader_threads(session),
+        threads=session.config.train.loader_threads,
         rank=session.accelerator.process_index,
         world=session.accelerator.num_processes,
     )
 
 
 def train_feed(
-    session: Session, bundle: DataBundle, preprocess: Preprocess, *, batch_size: int, augment: AugmentFactory
+    session: Session, bundle: DataBundle, preprocess: Preprocess, *, batch_size: int, phase: Phase
 ) -> Batches:
-    """Shuffled and augmented training images."""
+    """Shuffled training images: the recipe's crop and mirror, then the user's augmentations in their order."""
+    chosen = session.config.augmentations
     return Batches(
         bundle,
         bundle.splits["train"],
@@ -123,27 +109,10 @@ def train_feed(
         batch_size=batch_size,
         seed=session.config.train.seed,
         shuffle=True,
-        augment=augment,
-        threads=loader_threads(session),
+        crop_scale=phase.crop_scale,
+        flip=phase.flip,
+        pipeline=(lambda: [session.build(component) for component in chosen]) if chosen else None,
+        threads=session.config.train.loader_threads,
         rank=session.accelerator.process_index,
         world=session.accelerator.num_processes,
     )
-
-
-def augment_factory(session: Session, preprocess: Preprocess, phase: Phase) -> AugmentFactory:
-    """Builds the pipeline of one loader thread: the recipe's crop, then the user's augmentations in their order."""
-    chosen: tuple[Component, ...] = session.config.augmentations
-
-    def build() -> list[Augmentation]:
-        steps: list[Augmentation] = []
-        if phase.crop_scale is not None:
-            steps.append(RandomCrop(size=preprocess.size, scale=phase.crop_scale, flip=phase.flip))
-        steps += [session.build(component) for component in chosen]
-        return steps
-
-    return build
-
-
-def with_options(component: Component, **options: object) -> Component:
-    """The component with some options replaced."""
-    return dataclasses.replace(component, options={**component.options, **options})

@@ -53,8 +53,14 @@ def evaluate_run(
     chosen = split or ("test" if "test" in listing.splits else "val")
     if chosen not in listing.splits:
         raise UserError(f"the data have no {chosen} images", where=f"split={chosen}", allowed=", ".join(listing.splits))
-    bundle = pack(listing, source, preprocess=saved.preprocess, cache="none" if data else options["cache"],
-                  cache_dir=options.get("cache_dir"), max_bad_fraction=1.0)
+    bundle = pack(
+        listing,
+        source,
+        preprocess=saved.preprocess,
+        cache="none" if data else options["cache"],
+        cache_dir=options.get("cache_dir"),
+        max_bad_fraction=1.0,
+    )
     for bad in bundle.quarantined:
         console.say(f"left out: {bad.key}: {bad.reason}")
     if data is None:
@@ -122,7 +128,10 @@ def _warn_if_changed(folder: Path, bundle: DataBundle, console: Console) -> None
         console.say("warning: the data are not what this run was trained on: a file, a label or a split changed since")
 
 
-def _mean_loss(logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]], targets: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
+def _mean_loss(
+    logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    targets: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+) -> float:
     """Cross entropy, or binary cross entropy summed over the labels of an image."""
     answers, truth = torch.from_numpy(logits), torch.from_numpy(targets)
     if truth.ndim == 1:

@@ -16,7 +16,9 @@ from zoo.evaluation.metrics import score
 from zoo.evaluation.report import plain_scores, render_scores, write_curves, write_report
 
 
-def score_splits(session: Session, trainer: Trainer, bundle: DataBundle) -> tuple[dict[str, Scores], dict[str, Outputs]]:
+def score_splits(
+    session: Session, trainer: Trainer, bundle: DataBundle
+) -> tuple[dict[str, Scores], dict[str, Outputs]]:
     """Scores on validation and, where there is one, on test: each image once, in the weights' own preprocessing."""
     loss = make_loss(session, bundle.task).to(session.accelerator.device)
     outputs = {split: trainer.outputs(split, loss) for split in ("val", "test") if split in bundle.splits}
@@ -84,7 +86,9 @@ def _save_model(
             "run": session.folder.path.name,
             "finished": now(),
             "data": {"name": bundle.name, "fingerprint": bundle.fingerprint},
-            "weights": None if weights is None else {"source": weights.source, "sha256": weights.sha256, "tag": weights.tag},
+            "weights": None
+            if weights is None
+            else {"source": weights.source, "sha256": weights.sha256, "tag": weights.tag},
             "scores": {split: _headline_plain(values) for split, values in plain.items()},
         },
     )

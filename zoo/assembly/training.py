@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.assembly.data import augment_factory, cache_root, eval_feed, train_feed
+from zoo.assembly.data import cache_root, eval_feed, train_feed
 from zoo.assembly.session import Session
 from zoo.config.run_config import Component, FinetuneConfig
 from zoo.contracts.data import DataBundle, DataFacts, Task
@@ -181,10 +181,17 @@ class Trainer:
         with session.console.stage("features"):
             features = self.features()
         with session.console.stage("head"):
-            train, val = (Labelled(features[i], bundle.targets[i]) for i in (bundle.splits["train"], bundle.splits["val"]))
+            train, val = (
+                Labelled(features[i], bundle.targets[i]) for i in (bundle.splits["train"], bundle.splits["val"])
+            )
             self.model.head.cpu()
             fit = fit_head(
-                self.model.head, train, val, classes=len(bundle.classes), task=bundle.task, seed=session.config.train.seed
+                self.model.head,
+                train,
+                val,
+                classes=len(bundle.classes),
+                task=bundle.task,
+                seed=session.config.train.seed,
             )
             self.model.head.to(self.device)
         row = {"phase": phase.name, "step": 0, "epoch": 0, "val_loss": fit.val_loss, "val_accuracy": fit.val_accuracy}
@@ -219,7 +226,7 @@ class Trainer:
             self.bundle,
             model.spec.preprocess,
             batch_size=self.batch_size,
-            augment=augment_factory(session, model.spec.preprocess, phase),
+            phase=phase,
         )
         return Job(
             model=model,
@@ -326,7 +333,9 @@ def loss_component(session: Session, task: Task) -> Component:
         raise UserError(
             f"loss {chosen.name!r} does not serve {task.value.replace('_', '-')} data",
             where="loss",
-            allowed=", ".join(e.name for e in session.registry.entries("loss") if task.value in e.facts.get("tasks", ())),
+            allowed=", ".join(
+                e.name for e in session.registry.entries("loss") if task.value in e.facts.get("tasks", ())
+            ),
             do="leave loss=auto",
         )
     return chosen
@@ -344,4 +353,3 @@ def make_schedule(session: Session) -> Schedule:
 
     component = session.config.schedule
     return with_warmup(session.build(component), share=component.options["warmup_share"])
-

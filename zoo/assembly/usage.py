@@ -34,5 +34,8 @@ def finetune_usage(plugins: Plugins) -> str:
         lines.append(f"  train.{field.name}={field.default}")
     lines += ["  run.dir=PATH   the run folder (default runs/<date>/<time>-<model>-<data>)", "  resume=DIR     goes on"]
     lines += ["", "flags:", "  -m         one run for each combination of values separated by commas"]
-    lines += ["  --json     one JSON summary on stdout, everything else on stderr", "  --cfg job  print the configuration"]
+    lines += [
+        "  --json     one JSON summary on stdout, everything else on stderr",
+        "  --cfg job  print the configuration",
+    ]
     return "\n".join(lines) + "\n"

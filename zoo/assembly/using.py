@@ -34,7 +34,9 @@ def load_predictor(folder: Path, plugins: Plugins, *, device: str = "auto") -> P
     return Predictor.of(saved, model, device=pick_device(device))
 
 
-def pretrained_predictor(name: str, plugins: Plugins, *, weights: str, device: str, say: Callable[[str], None]) -> Predictor:
+def pretrained_predictor(
+    name: str, plugins: Plugins, *, weights: str, device: str, say: Callable[[str], None]
+) -> Predictor:
     """A predictor for a pretrained network as it is published, with its own head and class names.
 
     Raises:

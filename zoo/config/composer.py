@@ -110,13 +110,14 @@ class Composer:
             values = self._load(verb, [*groups, *settings], skeleton)
         except UserError as error:
             return Composed({}, {}, [*errors, error])
-        found = origins.of_files(self.loader, verb, [str(word) for word in groups])
+        with hydra_rules():
+            found = origins.of_files(self.loader, verb, [str(word) for word in groups])
         found |= origins.of_words(values, [*groups, *settings])
         for key, value in given.literal.items():
-            error = keys.unknown_key(Word(key, str(value)), values, has=self.has)
-            if error is not None and key.partition(".")[0] not in broken:
-                errors.append(error)
-            elif error is None:
+            unknown = keys.unknown_key(Word(key, str(value)), values, has=self.has)
+            if unknown is not None and key.partition(".")[0] not in broken:
+                errors.append(unknown)
+            elif unknown is None:
                 keys.set_value(values, key, value)
                 found[key] = origins.COMMAND_LINE
         for key, (value, file) in given.saved.items():
@@ -172,7 +173,7 @@ def hydra_rules() -> Iterator[None]:
     try:
         yield
     finally:
-        version.VersionBase.instance().setbase(before)
+        version.VersionBase.instance().version_base = before
 
 
 def _readable(words: Sequence[Word]) -> tuple[list[Word], list[UserError]]:

@@ -31,7 +31,10 @@ def set_value(values: dict[str, Any], key: str, value: Any) -> None:
 
 
 def is_free(key: str, values: Tree) -> bool:
-    """Whether a key lies inside an option that is itself a map (`model.args.depth`), where any name may stand."""
+    """Whether a key lies inside an option that is itself a map (`model.args.depth`), where any name may stand.
+
+    An option without a value may be one; where it is not, its type refuses the map that is made here.
+    """
     parts = key.split(".")
     kind = BY_GROUP.get(parts[0])
     depth = 0 if kind is None else 3 if kind.many else 2
@@ -39,8 +42,10 @@ def is_free(key: str, values: Tree) -> bool:
         return False
     node: Any = values
     for part in parts[:depth]:
-        node = node.get(part) if isinstance(node, Mapping) else None
-    return isinstance(node, Mapping)
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return node is None or isinstance(node, Mapping)
 
 
 def check_keys(

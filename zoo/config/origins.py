@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -39,30 +39,33 @@ def of_files(loader: ConfigLoaderImpl, verb: str, choices: Sequence[str]) -> dic
 
     Files that are there by default, and the defaults of components, are left out.
     """
+    if not choices:
+        return {}
     usual = {item.config_path for item in _defaults(loader, verb, [])}
+    chosen = [item for item in _defaults(loader, verb, choices) if item.config_path not in usual]
+    files: dict[str, str] = {}
     found: dict[str, str] = {}
-    files: dict[str | None, str] = {}
-    for item in _defaults(loader, verb, choices):
-        loaded = loader.repository.load_config(str(item.config_path))
-        if loaded is None or item.config_path in usual:
-            continue
-        if loaded.path.startswith("zoo://"):
-            chooser = files.get(item.parent) or _chooser(loader, files, str(item.config_path))
+    for item in chosen:
+        path = str(item.config_path)
+        loaded = loader.repository.load_config(path)
+        if loaded is not None and not loaded.path.startswith("zoo://"):
+            files[path] = f"file {path}.yaml"
+            values = OmegaConf.to_container(loaded.config, resolve=False)
+            prefix = f"{item.package}." if item.package else ""
+            found |= {key: files[path] for key, _ in keys.leaves(_own(values), prefix)}
+    for item in chosen:
+        if str(item.config_path) not in files:
+            chooser = files.get(str(item.parent)) or _chooser(loader, files, str(item.config_path))
             found |= {f"{item.package}.name": chooser} if chooser else {}
-            continue
-        label = f"file {item.config_path}.yaml"
-        files[item.config_path] = label
-        values = OmegaConf.to_container(loaded.config, resolve=False)
-        prefix = f"{item.package}." if item.package else ""
-        found |= {key: label for key, _ in keys.leaves(_own(values), prefix)}
     return found
 
 
 def _defaults(loader: ConfigLoaderImpl, verb: str, choices: Sequence[str]) -> list[ResultDefault]:
     parsed = OverridesParser.create().parse_overrides(list(choices))
-    return create_defaults_list(
-        repo=loader.repository, config_name=verb, overrides_list=parsed, prepend_hydra=False, skip_missing=False
-    ).defaults
+    found = create_defaults_list(
+        repo=loader.repository, config_name=verb, overrides_list=parsed, prepend_hydra=True, skip_missing=False
+    )
+    return [item for item in found.defaults if not str(item.config_path).startswith("hydra/")]
 
 
 def _own(values: Any) -> dict[str, Any]:
@@ -70,11 +73,11 @@ def _own(values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "defaults"} if isinstance(values, dict) else {}
 
 
-def _chooser(loader: ConfigLoaderImpl, files: dict[str | None, str], config_path: str) -> str:
+def _chooser(loader: ConfigLoaderImpl, files: Mapping[str, str], config_path: str) -> str:
     """The chosen file whose `override /optimizer: sgd` picked a component, "" for none."""
     group, _, name = config_path.partition("/")
     for path in files:
-        loaded = loader.repository.load_config(str(path))
+        loaded = loader.repository.load_config(path)
         for item in (loaded.defaults_list if loaded else None) or []:
             if isinstance(item, GroupDefault) and str(item.group).strip("/") == group:
                 chosen = item.value if isinstance(item.value, list) else [item.value]

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt
 
 from zoo.kinds import BY_NAME
+
+Positive = Annotated[float, Gt(0)]
+Count = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True)
@@ -50,17 +55,17 @@ class TrainConfig:
         save_every_steps: Steps between checkpoints, instead of seconds.
     """
 
-    epochs: float | Literal["auto"] = "auto"
-    batch_size: int | Literal["auto"] = "auto"
+    epochs: Positive | Literal["auto"] = "auto"
+    batch_size: Count | Literal["auto"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    seed: int = 0
-    max_time: str | float | None = None
-    patience: int | None = None
-    threads: int | Literal["auto"] = "auto"
-    loader_threads: int | Literal["auto"] = "auto"
-    save_every_s: float = 120.0
-    save_every_steps: int | None = None
+    seed: Annotated[int, Ge(0)] = 0
+    max_time: str | Positive | None = None
+    patience: Count | None = None
+    threads: Count | Literal["auto"] = "auto"
+    loader_threads: Count | Literal["auto"] = "auto"
+    save_every_s: Positive = 120.0
+    save_every_steps: Count | None = None
 
 
 @dataclass(frozen=True)

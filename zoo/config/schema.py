@@ -5,30 +5,40 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.errors import UserError
+from annotated_types import Ge, Gt, Le, Lt
+
+from zoo.errors import PluginError
 from zoo.kinds import BY_NAME
 from zoo.registry import Entry
 
 REQUIRED = inspect.Parameter.empty
 """Default of an option that has none."""
 
+MISSING = "???"
+"""How a configuration writes a value that the user must give."""
+
+Auto = typing.Literal["auto"]
+Share = typing.Annotated[float, Ge(0), Lt(1)]
+Count = typing.Annotated[int, Ge(1)]
+
 _COMMON_TYPES: Mapping[tuple[str, str], Any] = {
-    ("optimizer", "lr"): float | typing.Literal["auto"],
-    ("schedule", "warmup_share"): float | typing.Literal["auto"],
-    ("model", "image_size"): int | typing.Literal["auto", "native"],
+    ("optimizer", "lr"): typing.Annotated[float, Gt(0)] | Auto,
+    ("schedule", "warmup_share"): Share | Auto,
+    ("model", "image_size"): Count | typing.Literal["auto", "native"],
     ("dataset", "cache"): typing.Literal["packed", "none"],
     ("dataset", "cache_dir"): str | None,
     ("dataset", "channels"): typing.Literal["auto", 1, 3, 4],
-    ("dataset", "val_fraction"): float | typing.Literal["auto"],
-    ("dataset", "test_fraction"): float | typing.Literal["auto"],
+    ("dataset", "val_fraction"): typing.Annotated[float, Gt(0), Lt(1)] | Auto,
+    ("dataset", "test_fraction"): Share | Auto,
     ("dataset", "split_seed"): int,
-    ("dataset", "max_bad_fraction"): float,
-    ("dataset", "threads"): int | typing.Literal["auto"],
+    ("dataset", "max_bad_fraction"): typing.Annotated[float, Ge(0), Le(1)],
+    ("dataset", "threads"): Count | Auto,
 }
+"""Types of the options in `Kind.common`."""
 
 
 @dataclass(frozen=True)
@@ -65,9 +75,20 @@ def options(entry: Entry) -> tuple[Option, ...]:
 
 
 def defaults(entry: Entry) -> dict[str, Any]:
-    """The option's values for a config: plain containers, `???` where the user must give one."""
-    values = {o.name: "???" if o.required else plain(o.default) for o in options(entry)}
-    return {"name": entry.full_name, **values}
+    """The option's values for a config: plain containers, `???` where the user must give one.
+
+    Raises:
+        PluginError: A default is nothing that a configuration can hold.
+    """
+    values: dict[str, Any] = {"name": entry.full_name}
+    for option in options(entry):
+        values[option.name] = MISSING if option.required else plain(option.default)
+        if not _is_plain(values[option.name]):
+            raise PluginError(
+                f"{entry.kind} {entry.full_name!r}: the default of {option.name!r} is {option.default!r}; "
+                f"allowed are numbers, text, true, false, null, and lists and maps of them\n  plugin:  {entry.origin}"
+            )
+    return values
 
 
 def plain(value: Any) -> Any:
@@ -79,18 +100,30 @@ def plain(value: Any) -> Any:
     return value
 
 
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return value is None or type(value) in (bool, int, float, str)
+
+
 def describe(annotation: Any) -> str:
-    """`float | 'auto'` for `float | Literal['auto']`, and the like."""
-    origin = typing.get_origin(annotation)
+    """`float above 0 | 'auto'` for `Annotated[float, Gt(0)] | Literal['auto']`, and the like."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if annotation is Any or annotation is REQUIRED:
         return "any value"
+    if origin is typing.Annotated:
+        bounds = [_BOUNDS[type(m)](m) for m in arguments[1:] if type(m) in _BOUNDS]
+        return " ".join([describe(arguments[0]), " and ".join(bounds)]).strip()
     if origin is typing.Literal:
-        return " | ".join(repr(item) for item in typing.get_args(annotation))
+        return " | ".join(repr(item) for item in arguments)
     if origin in (types.UnionType, typing.Union):
-        return " | ".join(describe(item) for item in typing.get_args(annotation))
-    if origin is tuple:
-        inner = [describe(item) for item in typing.get_args(annotation) if item is not Ellipsis]
-        return f"[{', '.join(inner)}]"
+        return " | ".join(describe(item) for item in arguments)
+    if origin in (tuple, list, Sequence):
+        inner = [describe(item) for item in arguments if item is not Ellipsis]
+        more = ", ..." if origin is not tuple or Ellipsis in arguments else ""
+        return f"[{', '.join(inner)}{more}]"
     if origin is not None:
         return str(annotation)
     if annotation is type(None) or annotation is None:
@@ -98,66 +131,40 @@ def describe(annotation: Any) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
-def check(entry: Entry, values: Mapping[str, Any], *, where: str) -> tuple[dict[str, Any], list[UserError]]:
-    """Checks values against the option's types, converting what YAML cannot hold (lists to tuples).
-
-    Args:
-        entry: The component.
-        values: Option name to value, without `name`.
-        where: Config key of the component, for messages: `optimizer`, `augmentations.rotate`.
-
-    Returns:
-        The converted values, and one error for each value that does not fit.
-    """
-    checked: dict[str, Any] = {}
-    errors: list[UserError] = []
-    for option in options(entry):
-        if option.name not in values or values[option.name] == "???":
-            if option.required:
-                errors.append(
-                    UserError(
-                        f"{entry.kind} {entry.full_name!r} needs a value for {option.name!r}",
-                        where=where,
-                        allowed=option.type_name,
-                        do=f"add {where}.{option.name}=VALUE",
-                    )
-                )
-            continue
-        key = f"{where}.{option.name}"
-        try:
-            checked[option.name] = convert(values[option.name], option.annotation)
-        except ValueError:
-            errors.append(
-                UserError(
-                    f"{key}={values[option.name]!r} does not fit",
-                    where=f"{entry.kind} {entry.full_name} ({entry.origin})",
-                    allowed=option.type_name,
-                )
-            )
-    return checked, errors
+_BOUNDS: Mapping[type, Callable[[Any], str]] = {
+    Gt: lambda bound: f"above {bound.gt}",
+    Ge: lambda bound: f"of at least {bound.ge}",
+    Lt: lambda bound: f"below {bound.lt}",
+    Le: lambda bound: f"up to {bound.le}",
+}
 
 
 def convert(value: Any, annotation: Any) -> Any:
-    """The value as the annotation wants it.
+    """The value as the annotation wants it: a list as a tuple, a whole number as a float.
 
     Raises:
-        ValueError: It does not fit. (Booleans are no numbers here, though Python counts with them.)
+        ValueError: It does not fit. Booleans are no numbers here, though Python counts with them, and neither NaN
+            nor infinity is a value of an option.
     """
-    if annotation in (Any, REQUIRED) or isinstance(annotation, str):
+    if annotation is Any or annotation is REQUIRED:
         return value
     if isinstance(value, bool) and not _takes_bool(annotation):
         raise ValueError(value)
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+    rules = ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
     try:
-        return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True)).validate_python(value)
+        return TypeAdapter(annotation, config=rules).validate_python(value)
     except ValidationError as error:
         raise ValueError(value) from error
 
 
 def _takes_bool(annotation: Any) -> bool:
-    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+    origin = typing.get_origin(annotation)
+    if origin in (types.UnionType, typing.Union):
         return any(_takes_bool(item) for item in typing.get_args(annotation))
-    if typing.get_origin(annotation) is typing.Literal:
+    if origin is typing.Annotated:
+        return _takes_bool(typing.get_args(annotation)[0])
+    if origin is typing.Literal:
         return any(isinstance(item, bool) for item in typing.get_args(annotation))
     return annotation in (bool, Any, object)

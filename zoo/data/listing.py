@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from zoo.contracts.data import SPLITS, DataSource, Sample, Task
+from zoo.contracts.data import SPLITS, DataFacts, DataSource, Sample, Task
 from zoo.data.splits import assign_splits
-from zoo.errors import PluginError, UserError
+from zoo.errors import PluginError, UserError, name_list
 from zoo.imaging.decode import BadImage, image_mode_channels, image_size
 
 if TYPE_CHECKING:
@@ -48,9 +48,29 @@ class Listing:
         return positions_by_split([sample.split for sample in self.samples])
 
     @property
+    def facts(self) -> DataFacts:
+        """What automatic rules may look at before any image is decoded; bad files are still counted."""
+        return data_facts(self, self.samples, channels=self.channels)
+
+    @property
     def targets(self) -> NDArray[np.int64] | NDArray[np.float32]:
         """int64[N] class numbers, or float32[N, classes] of 0 and 1 in a multi-label task."""
         return encode_targets(self.samples, self.classes, task=self.task)
+
+
+def data_facts(listing: Listing, samples: Sequence[Sample], *, channels: int) -> DataFacts:
+    """What automatic rules may look at, of the samples given (all of a listing, or those found good)."""
+    counts = Counter(label for sample in samples if sample.split == "train" for label in sample.labels)
+    return DataFacts(
+        name=listing.name,
+        classes=len(listing.classes),
+        task=listing.task,
+        channels=channels,
+        train_images=sum(sample.split == "train" for sample in samples),
+        smallest_class=min(counts.values(), default=0),
+        median_class=round(statistics.median(counts.values())) if counts else 0,
+        median_side_px=listing.median_side_px,
+    )
 
 
 def positions_by_split(splits: Sequence[str | None]) -> dict[str, NDArray[np.int64]]:
@@ -120,6 +140,46 @@ def list_images(
         median_side_px=side,
         notes=(*notes, *assigned.notes, *class_notes, *header_notes),
     )
+
+
+def list_for_scoring(source: DataSource, *, classes: Sequence[str], task: Task, channels: int) -> Listing:
+    """Lists labelled images that a finished network is to be scored on, all in the split `test`.
+
+    Where the source has splits, its test images are taken, else its validation images; where it has none, all.
+
+    Args:
+        source: Where the images lie.
+        classes: The network's classes, in the order of its outputs.
+        task: What the network was trained for.
+        channels: What it takes.
+
+    Raises:
+        UserError: No images, labels that the network does not know, or several labels for a network of one.
+        PluginError: The source breaks its contract.
+    """
+    samples = sorted(source.samples(), key=lambda sample: sample.key)
+    _check_contract(samples, source)
+    if source.task is Task.MULTI_LABEL and task is Task.SINGLE_LABEL:
+        raise UserError(
+            f"images of {source.location} have several labels, and the network gives one", where="data", do="other data"
+        )
+    splits = {sample.split for sample in samples}
+    split = next((name for name in ("test", "val") if name in splits), None)
+    chosen = [replace(sample, split="test") for sample in samples if split is None or sample.split == split]
+    unknown = sorted({label for sample in chosen for label in sample.labels} - set(classes))
+    if unknown:
+        raise UserError(
+            f"{len(unknown)} labels are none of the network's classes: {', '.join(map(repr, unknown[:10]))}",
+            where=source.location,
+            allowed=name_list(unknown[0], classes),
+            do="name the classes as in training",
+        )
+    if not chosen:
+        raise UserError(f"no images in {source.location}", do="give a folder or table that has some")
+    side, _, _ = _headers(chosen, source, channels)
+    which = "all images" if split is None else f"the images of its split {split}"
+    notes = (*getattr(source, "notes", ()), f"scored on {which}")
+    return Listing(source.name, source.location, task, tuple(chosen), tuple(classes), channels, side, notes)
 
 
 def _check_contract(samples: Sequence[Sample], source: DataSource) -> None:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
 import os
-import statistics
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import PIL
 
-from zoo.contracts.data import BadFile, DataBundle, DataFacts, DataSource, Sample
+from zoo.contracts.data import BadFile, DataBundle, DataSource, Sample
 from zoo.data.cache import cache_root, cache_write_errors, lock, prune
-from zoo.data.listing import Listing, encode_targets, positions_by_split
+from zoo.data.listing import Listing, data_facts, encode_targets, positions_by_split
 from zoo.data.packfile import IndexedStore, PackedStore, PackIndex, PackWriter, open_pack
+from zoo.data.threads import ordered_map, thread_count
 from zoo.errors import UserError
 from zoo.imaging.decode import BadImage, decode, image_size
 
@@ -31,9 +29,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 """Raised when the same file would be decoded to other pixels than before, so that old packs are not used."""
-
-_Item = TypeVar("_Item")
-_Result = TypeVar("_Result")
 
 Progress = Callable[[int, int], None]
 """Called with images done and images in all."""
@@ -86,7 +81,7 @@ def read_images(
     Raises:
         UserError: The cache cannot be written.
     """
-    workers = len(os.sched_getaffinity(0)) if threads == "auto" else max(1, threads)
+    workers = thread_count(threads)
     if cache == "none":
         index = _index(_decode_all(listing.samples, source, preprocess, workers, progress), keep=None)
         return DecodingStore(source, preprocess, index)
@@ -164,21 +159,14 @@ def make_bundle(listing: Listing, store: IndexedStore, *, channels: int, max_bad
     samples = [by_key[key] for key in index.keys]
     splits = positions_by_split([sample.split for sample in samples])
     counts = Counter(label for sample in samples if sample.split == "train" for label in sample.labels)
-    _check_emptied(listing, index.bad, splits, counts)
+    if "train" in listing.splits:  # not where images are only scored
+        _check_emptied(listing, index.bad, splits, counts)
+    elif not samples:
+        raise UserError("not one image can be read", where=listing.location)
     notes = [*listing.notes]
     if index.bad:
         first = index.bad[0]
         notes.append(f"quarantined {len(index.bad)} bad files (first: {first.key!r}: {first.reason})")
-    facts = DataFacts(
-        name=listing.name,
-        classes=len(listing.classes),
-        task=listing.task,
-        channels=channels,
-        train_images=len(splits["train"]),
-        smallest_class=min(counts.values()),
-        median_class=round(statistics.median(counts.values())),
-        median_side_px=listing.median_side_px,
-    )
     return DataBundle(
         name=listing.name,
         location=listing.location,
@@ -191,7 +179,7 @@ def make_bundle(listing: Listing, store: IndexedStore, *, channels: int, max_bad
         splits=splits,
         quarantined=index.bad,
         fingerprint=fingerprint(samples, index.sha256),
-        facts=facts,
+        facts=data_facts(listing, samples, channels=channels),
         notes=tuple(notes),
     )
 
@@ -223,7 +211,7 @@ def _decode_all(
     def decode_one(sample: Sample) -> _Decoded:
         return _decode_one(sample.key, source, preprocess)
 
-    for done, decoded in enumerate(_ordered_map(decode_one, samples, threads=threads), start=1):
+    for done, decoded in enumerate(ordered_map(decode_one, samples, threads=threads), start=1):
         yield decoded
         if progress is not None:
             progress(done, len(samples))
@@ -244,23 +232,6 @@ def _decode_one(key: str, source: DataSource, preprocess: Preprocess) -> _Decode
 
 def _fit(data: bytes | NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
     return preprocess.fit(decode(data, channels=preprocess.channels, resize_hint_px=preprocess.resize_px))
-
-
-def _ordered_map(function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:
-    """Results in the order of the items, a few ahead of their use, so that memory stays bounded."""
-    waiting: deque[Future[_Result]] = deque()
-    rest = iter(items)
-    executor = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-    try:
-        for item in itertools.islice(rest, 4 * threads):
-            waiting.append(executor.submit(function, item))
-        while waiting:
-            result = waiting.popleft().result()
-            for item in itertools.islice(rest, 1):
-                waiting.append(executor.submit(function, item))
-            yield result
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def _index(decoded: Iterable[_Decoded], *, keep: PackWriter | None) -> PackIndex:

@@ -199,8 +199,17 @@ def _quiet_fonts() -> Iterator[None]:
         yield
 
 
-def _short(name: str) -> str:
+def printable(name: str) -> str:
+    """A class name on one line, with a question mark for what neither a picture nor a terminal can show.
+
+    Folder names may hold control characters and bytes that are no valid Unicode.
+    """
     flat = " ".join(name.split())
+    return "".join(letter if letter.isprintable() else "?" for letter in flat) or "?"
+
+
+def _short(name: str) -> str:
+    flat = printable(name)
     if len(flat) <= _NAME_LENGTH:
         return flat
     # The middle is left out: long names tend to share their beginning or their end.

@@ -18,7 +18,7 @@ import numpy as np
 from zoo.contracts.evaluation import ClassScore, Interval, Scores
 from zoo.errors import UserError
 from zoo.evaluation.calibration import Reliability
-from zoo.evaluation.pictures import draw_confusion, draw_curves, draw_label_table, draw_reliability
+from zoo.evaluation.pictures import draw_confusion, draw_curves, draw_label_table, draw_reliability, printable
 
 
 def write_report(folder: Path, scores: Scores, *, reliability: Reliability | None = None) -> tuple[Path, ...]:
@@ -111,7 +111,7 @@ def render_scores(scores: Scores, *, most: int = 25) -> list[str]:
 def _class_lines(shown: Sequence[ClassScore], *, heading: str) -> list[str]:
     from rich.cells import cell_len, set_cell_size
 
-    names = [" ".join(entry.name.split()) for entry in shown]
+    names = [printable(entry.name) for entry in shown]
     width = min(30, max(map(cell_len, (heading, *names)), default=0))
     lines = [f"  {heading:<{width}} {'images':>7}  {'precision':<22} {'recall':<22} {'F1':>6}"]
     for name, entry in zip(names, shown, strict=True):
@@ -128,7 +128,7 @@ def _worst_confusions(scores: Scores, *, most: int = 3) -> list[str]:
     np.fill_diagonal(wrong, 0)
     places = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = [(int(row), int(column)) for row, column in zip(*np.unravel_index(places, wrong.shape), strict=True)]
-    names = [entry.name for entry in scores.per_class]
+    names = [printable(entry.name) for entry in scores.per_class]
     return [
         f"{names[row]} taken for {names[column]}: {wrong[row, column]} of {scores.per_class[row].support}"
         for row, column in pairs

@@ -90,7 +90,12 @@ def fit_probe(train: Labelled, val: Labelled, *, classes: int, task: Task, grid:
 
 def _minimise(x: torch.Tensor, y: torch.Tensor, *, weight: torch.Tensor, bias: torch.Tensor, l2: float) -> None:
     optimizer = torch.optim.LBFGS(
-        [weight, bias], max_iter=60, history_size=10, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
+        [weight, bias],
+        max_iter=60,
+        history_size=10,
+        tolerance_grad=1e-5,
+        tolerance_change=1e-7,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> float:

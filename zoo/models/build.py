@@ -71,7 +71,7 @@ def features_of(model: Model, images: torch.Tensor) -> torch.Tensor:
 
 def channels_last(module: nn.Module) -> nn.Module:
     """Lays 4-D parameters out channels-last, the quicker layout for convolutions on CPUs and GPUs; in place."""
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return module.to(memory_format=torch.channels_last)
 
 
 def norms_of(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

@@ -146,8 +146,10 @@ def outline_network(entry: Entry) -> Model:
     Raises:
         UserError: The network cannot be built with one head.
     """
-    records = entry.facts.get("records", ())
-    supplied = {"classes": (records[0].classes if records else 0) or 1000, "channels": 3, "image_size": None}
+    facts = entry.facts
+    records = facts.get("records", ())
+    classes = (records[0].classes if records else facts.get("classes")) or 1000
+    supplied = {"classes": classes, "channels": facts.get("channels", 3), "image_size": None}
     try:
         with torch.device("meta"):
             model: Model = entry.build(**supplied)

@@ -26,7 +26,9 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, name: str, *, tensors: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    def save(
+        self, name: str, *, tensors: Mapping[str, torch.Tensor], optimizer: Mapping[str, Any], state: Mapping[str, Any]
+    ) -> None:
         """Writes one checkpoint.
 
         Args:
@@ -42,7 +44,10 @@ class Checkpoints:
         try:
             shutil.rmtree(new, ignore_errors=True)
             new.mkdir(parents=True)
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, new / "tensors.safetensors")
+            save_file(
+                {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
+                new / "tensors.safetensors",
+            )
             torch.save(dict(optimizer), new / "optimizer.pt")
             (new / "state.json").write_text(json.dumps(state), encoding="utf-8")
             for file in new.iterdir():

@@ -89,7 +89,9 @@ def set_threads(threads: int | Literal["auto"]) -> int:
     """Sets how many threads compute; `auto` shares the cores among the processes of this machine."""
     if threads == "auto":
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        threads = max(1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) // local)
+        threads = max(
+            1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) // local
+        )
     torch.set_num_threads(threads)
     return threads
 

@@ -27,7 +27,12 @@ class Arguments:
 
 
 def read_arguments(
-    verb: str, argv: Sequence[str], *, keys: Mapping[str, str], required: Sequence[str] = (), flags: Sequence[str] = ("--json",)
+    verb: str,
+    argv: Sequence[str],
+    *,
+    keys: Mapping[str, str],
+    required: Sequence[str] = (),
+    flags: Sequence[str] = ("--json",),
 ) -> Arguments | None:
     """Reads the words of a verb; None where help was asked for.
 

@@ -1,0 +1,271 @@
+"""The loop: learns, stops, saves, and goes on to the same bits from any step."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from zoo.contracts.training import Batch
+from zoo.errors import Interrupted, UserError
+from zoo.training.loop import Limits, Loop
+
+
+class Stop(Exception):
+    """Ends a run at a chosen step, as a kill would."""
+
+
+class StopAt:
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def stepped(self, view) -> None:
+        if view.step == self.at:
+            raise Stop
+
+    def validated(self, row) -> None:
+        pass
+
+
+def weights(job) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in job.model.module.state_dict().items()}
+
+
+def same_bits(left, right) -> bool:
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
+
+
+def test_loop_learns_and_counts_every_image(make_job):
+    job = make_job(epochs=20)
+    first, _ = job.validate()
+    counters = Loop(job).run()
+    last, accuracy = job.validate()
+    assert last < first / 2
+    assert accuracy == 1.0
+    assert counters.step == 20 * 6
+    assert counters.finished
+
+
+def test_loop_follows_plain_pytorch_to_the_bit(make_job):
+    """No average, no regularizer: the loop is AdamW over cross entropy, written out here a second time."""
+    job = make_job(epochs=2, ema=False)
+    twin = make_job(epochs=2, ema=False)
+    optimizer = torch.optim.AdamW(twin.model.module.parameters(), lr=1e-2)
+    twin.model.module.train()
+    total = 12
+    for step in range(total):
+        epoch, at = divmod(step, 6)
+        raw = next(iter(twin.feed.epoch(epoch, start_step=at)))
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-2 * (1 - 0.9 * step / total)
+        logits = twin.model.module(twin.normalise(torch.from_numpy(raw.images)))
+        loss = nn.functional.cross_entropy(logits, torch.from_numpy(raw.targets), reduction="none").sum() / raw.total
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    loop = Loop(job)
+    loop.job.checkpoints.folder.mkdir(parents=True)
+    while not loop._over():
+        loop._run_epoch()
+    assert same_bits(weights(job), weights(twin))
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 6, 7, 11, 13, 17])
+@pytest.mark.parametrize("ema", [True, False])
+def test_loop_resumed_at_any_step_ends_in_the_same_bits(make_job, stop_at, ema):
+    whole = make_job(ema=ema, dropout=0.3, folder="whole")
+    expected_counters = Loop(whole).run()
+    limits = Limits(save_every_steps=1)
+    broken = make_job(ema=ema, dropout=0.3, folder="broken", watcher=StopAt(stop_at), limits=limits)
+    with pytest.raises(Stop):
+        Loop(broken).run()
+    resumed = make_job(ema=ema, dropout=0.3, folder="broken", limits=limits)
+    loop = Loop(resumed)
+    if stop_at > 1:
+        loop.restore()
+        assert loop.counters.step == stop_at - 1
+    counters = loop.run()
+    assert same_bits(weights(whole), weights(resumed))
+    for name in ("step", "best_loss", "best_accuracy", "best_step", "epoch_loss", "epoch_right"):
+        assert getattr(counters, name) == getattr(expected_counters, name), name
+
+
+def test_loop_keeps_the_best_epoch_not_the_last(make_job):
+    answers = iter([(1.0, 0.5), (0.5, 0.9), (0.4, 0.6)])
+    kept = {}
+
+    def validate() -> tuple[float, float]:
+        answer = next(answers)
+        kept[answer] = {n: t.clone() for n, t in job.model.module.state_dict().items()}
+        return answer
+
+    job = make_job(epochs=3, ema=False, validate=validate)
+    counters = Loop(job).run()
+    assert counters.best_accuracy == 0.9
+    assert same_bits(weights(job), kept[(0.5, 0.9)])
+    assert not same_bits(weights(job), kept[(0.4, 0.6)])
+
+
+def test_loop_stops_when_patience_is_over(make_job):
+    job = make_job(epochs=50, validate=lambda: (1.0, 0.5), limits=Limits(patience=2))
+    counters = Loop(job).run()
+    assert counters.step == 3 * 6  # one better validation (the first), then two that are not
+
+
+def test_loop_ends_at_its_deadline_with_the_schedule_fitted(make_job):
+    seen = []
+
+    def schedule(progress: float) -> float:
+        seen.append(progress)
+        return 1.0 - progress
+
+    job = make_job(epochs=10**5, ema=False, schedule=schedule, limits=Limits(deadline=time.monotonic() + 1.5))
+    start = time.monotonic()
+    counters = Loop(job).run()
+    assert time.monotonic() - start < 6
+    assert counters.step < 10**5
+    assert counters.step == counters.planned_steps
+    assert seen[-1] > 0.9  # the rate went all the way down within the time
+
+
+def test_loop_without_time_left_still_validates_once(make_job):
+    job = make_job(limits=Limits(deadline=time.monotonic() - 1))
+    counters = Loop(job).run()
+    assert counters.best_step == counters.step >= 1
+
+
+def test_loop_interrupted_saves_and_says_where(make_job):
+    class Interrupt:
+        def stepped(self, view) -> None:
+            if view.step == 8:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        def validated(self, row) -> None:
+            pass
+
+    before = signal.getsignal(signal.SIGINT)
+    job = make_job(watcher=Interrupt())
+    with pytest.raises(Interrupted, match="step 8 of 18"):
+        Loop(job).run()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert job.checkpoints.state("last")["counters"]["step"] == 8
+
+
+def test_loop_stops_at_a_loss_that_is_no_number_and_keeps_the_batch(make_job):
+    class Broken(nn.Module):
+        calls = 0
+
+        def forward(self, logits, targets):
+            self.calls += 1
+            return nn.functional.cross_entropy(logits, targets, reduction="none") * (math.nan if self.calls == 4 else 1)
+
+    job = make_job(loss=Broken())
+    job.checkpoints.folder.mkdir(parents=True)
+    with pytest.raises(UserError, match="nan at step 3"):
+        Loop(job).run()
+    kept = np.load(job.checkpoints.folder.parent / "bad_batch.npz")
+    raw = next(iter(job.feed.epoch(0, start_step=3)))
+    assert np.array_equal(kept["indices"], raw.indices)
+    assert np.allclose(kept["images"], job.normalise(torch.from_numpy(raw.images)).numpy())
+
+
+def test_loop_calls_what_a_regularizer_has_and_nothing_else(make_job):
+    called = []
+
+    class All:
+        def change_batch(self, batch, generator, classes):
+            called.append("batch")
+            return Batch(batch.images * 1, batch.targets)
+
+        def penalty(self, model):
+            called.append("penalty")
+            return model.head.weight.square().sum()
+
+        def change_gradients(self, parameters):
+            called.append("gradients")
+            assert all(p.grad is not None for p in parameters)
+
+        def after_step(self, model):
+            called.append("after")
+
+    class Nothing:
+        pass
+
+    Loop(make_job(epochs=1 / 6, regularizers=[All(), Nothing()])).run()
+    assert called == ["batch", "penalty", "gradients", "after"]
+
+
+def test_loop_seeds_batch_changes_by_step_alone(make_job):
+    draws: dict[str, list[float]] = {"one": [], "two": []}
+
+    def recorder(name):
+        class Draw:
+            def change_batch(self, batch, generator, classes):
+                draws[name].append(float(torch.rand((), generator=generator)))
+                return batch
+
+        return Draw()
+
+    Loop(make_job(regularizers=[recorder("one")], folder="a")).run()
+    torch.rand(5)
+    Loop(make_job(regularizers=[recorder("two")], folder="b")).run()
+    assert draws["one"] == draws["two"]
+    assert len(set(draws["one"])) == len(draws["one"]) == 18
+
+
+def test_loop_momentum_follows_the_schedule(make_job):
+    class Both:
+        def __call__(self, progress: float) -> float:
+            return 1.0
+
+        def momentum(self, progress: float) -> float:
+            return 0.95 - 0.1 * progress
+
+    job = make_job(epochs=1)
+    sgd = torch.optim.SGD(job.model.module.parameters(), lr=0.1, momentum=0.9)
+    Loop(make_job(epochs=1, model=job.model, optimizer=sgd, schedule=Both())).run()
+    assert sgd.param_groups[0]["momentum"] == pytest.approx(0.95 - 0.1 * 5 / 6)
+
+
+def test_loop_plateau_state_survives_a_checkpoint(make_job):
+    class Watching:
+        def __init__(self) -> None:
+            self.losses: list[float] = []
+
+        def __call__(self, progress: float) -> float:
+            return 1.0
+
+        def observe(self, loss: float) -> None:
+            self.losses.append(loss)
+
+        def state_dict(self):
+            return {"losses": self.losses}
+
+        def load_state_dict(self, state) -> None:
+            self.losses = list(state["losses"])
+
+    first = make_job(schedule=Watching(), watcher=StopAt(14))
+    with pytest.raises(Stop):
+        Loop(first).run()
+    second = make_job(schedule=Watching())
+    loop = Loop(second)
+    loop.restore()
+    assert second.schedule.losses == first.schedule.losses
+    assert len(second.schedule.losses) == 2
+
+
+def test_loop_rows_are_json_and_hold_what_curves_need(make_job):
+    rows: list[dict] = []
+    job = make_job(epochs=2)
+    object.__setattr__(job, "log", rows.append)
+    Loop(job).run()
+    assert len(json.loads(json.dumps(rows))) == 2
+    assert {"phase", "step", "epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"} <= rows[0].keys()
+    assert [row["epoch"] for row in rows] == [1.0, 2.0]

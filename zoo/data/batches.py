@@ -1,0 +1,226 @@
+"""Batches in an order, and with draws, that are functions of (seed, epoch, image) and of nothing else.
+
+Not of the number of threads, not of the number of processes, and not of where an epoch was taken up again: a run
+that was stopped sees exactly what it would have seen.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Literal
+
+import cv2
+import numpy as np
+
+from zoo.contracts.data import DataBundle
+from zoo.contracts.training import RawBatch
+from zoo.data.crops import random_crop, resize_to
+from zoo.data.threads import thread_count
+from zoo.errors import PluginError, ZooError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from zoo.imaging.preprocess import Preprocess
+
+Pipeline = Callable[["NDArray[np.uint8]", np.random.Generator], "NDArray[np.uint8]"]
+"""The user's augmentations in a row; an `Augmentation`, or several composed."""
+
+_BATCHES_AHEAD = 2
+_SHUFFLE, _DRAWS = 0, 1  # streams of the seed
+
+
+class Batches:
+    """Batches of one split, read, cropped and augmented by threads while the network computes.
+
+    An image's way: the stored pixels; the centre window of `preprocess`, or a random crop scaled to its size; the
+    mirror; then the augmentations of `pipeline`. These act on the window, not on the stored image: it is smaller, so
+    they cost less, and what they do is the same whatever the size of the user's files. One that changes the size
+    has its result scaled back.
+
+    The last batch may be smaller. One of a single image joins the batch before it: batch normalisation has no
+    statistics of one.
+
+    Args:
+        bundle: The data.
+        positions: int64[N] positions in the bundle, of one split.
+        preprocess: Size of the window, and how the centre is cut; the bundle must have been packed with it.
+        batch_size: Images a step, over all processes.
+        seed: Of order and draws.
+        shuffle: A new order in every epoch; otherwise that of `positions`.
+        crop_scale: Range of the area share of random crops; None cuts the centre.
+        flip: Mirror half of the images left to right.
+        pipeline: Builds the augmentations; called once for each thread, since they may hold state.
+        threads: Images prepared at once; 0 prepares them when they are asked for; `auto` takes the cores that this
+            process may use.
+        rank: Number of this process.
+        world: Number of processes. Each gets a contiguous share of every batch; shares differ by one at most, and
+            are empty where a batch has fewer images than there are processes.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    def __init__(
+        self,
+        bundle: DataBundle,
+        positions: NDArray[np.int64],
+        *,
+        preprocess: Preprocess,
+        batch_size: int,
+        seed: int = 0,
+        shuffle: bool = False,
+        crop_scale: tuple[float, float] | None = None,
+        flip: bool = False,
+        pipeline: Callable[[], Pipeline] | None = None,
+        threads: int | Literal["auto"] = "auto",
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if batch_size < 1 or seed < 0 or not 0 <= rank < world:
+            raise ValueError(f"batch_size={batch_size}, seed={seed}, rank={rank} of {world}")
+        cv2.setNumThreads(0)  # our own threads work on whole images; OpenCV's inside them only get in the way
+        self._bundle, self._positions, self._preprocess = bundle, positions, preprocess
+        self._seed, self._shuffle = seed, shuffle
+        self._crop_scale, self._flip = crop_scale, flip
+        self._threads = thread_count(threads)
+        self._rank, self._world = rank, world
+        self._make_pipeline = pipeline
+        self._idle_pipelines: SimpleQueue[Pipeline] = SimpleQueue()
+        self._bounds = batch_bounds(len(positions), batch_size)
+
+    def __len__(self) -> int:
+        """Images in an epoch, over all processes."""
+        return len(self._positions)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches in an epoch."""
+        return len(self._bounds)
+
+    def epoch(self, epoch: int, *, start_step: int = 0) -> Iterator[RawBatch]:
+        """This process's shares of the batches of one pass, from `start_step` on.
+
+        Args:
+            epoch: Number of the pass, from 0.
+            start_step: The first batch to make; those before it cost nothing.
+
+        Raises:
+            PluginError: An augmentation fails, or returns something that is no image.
+        """
+        order = self._order(epoch)
+        shares = [self._share(order, start, stop) for start, stop in self._bounds[start_step:]]
+        if self._threads == 0:
+            for indices, total in shares:
+                batch = self._empty(indices, total)
+                self._fill(batch, 0, len(indices), epoch)
+                yield batch
+            return
+        executor = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
+        ahead: deque[tuple[RawBatch, list[Future[None]]]] = deque()
+        try:
+            for indices, total in shares:
+                ahead.append(self._submit(executor, indices, total, epoch))
+                if len(ahead) > _BATCHES_AHEAD:
+                    yield _finished(*ahead.popleft())
+            while ahead:
+                yield _finished(*ahead.popleft())
+        finally:  # an exception, Ctrl-C, or a reader that stops early: no thread outlives the epoch
+            executor.shutdown(wait=True, cancel_futures=True)
+
+    def _order(self, epoch: int) -> NDArray[np.int64]:
+        if not self._shuffle:
+            return self._positions
+        stream = np.random.SeedSequence([self._seed, epoch, _SHUFFLE])
+        return self._positions[np.random.Generator(np.random.Philox(stream)).permutation(len(self._positions))]
+
+    def _share(self, order: NDArray[np.int64], start: int, stop: int) -> tuple[NDArray[np.int64], int]:
+        total = stop - start
+        first, last = total * self._rank // self._world, total * (self._rank + 1) // self._world
+        return order[start + first : start + last], total
+
+    def _empty(self, indices: NDArray[np.int64], total: int) -> RawBatch:
+        side = self._preprocess.size
+        images = np.empty((len(indices), side, side, self._bundle.channels), np.uint8)
+        return RawBatch(images=images, targets=self._bundle.targets[indices], indices=indices, total=total)
+
+    def _submit(
+        self, executor: ThreadPoolExecutor, indices: NDArray[np.int64], total: int, epoch: int
+    ) -> tuple[RawBatch, list[Future[None]]]:
+        batch = self._empty(indices, total)
+        cuts = [len(indices) * i // self._threads for i in range(self._threads + 1)]
+        parts = [(start, stop) for start, stop in itertools.pairwise(cuts) if stop > start]
+        return batch, [executor.submit(self._fill, batch, start, stop, epoch) for start, stop in parts]
+
+    def _fill(self, batch: RawBatch, start: int, stop: int, epoch: int) -> None:
+        """Makes the images `start` to `stop` of a batch."""
+        pipeline = self._take_pipeline()
+        for i in range(start, stop):
+            batch.images[i] = self._window(int(batch.indices[i]), epoch, pipeline)
+        if pipeline is not None:
+            self._idle_pipelines.put(pipeline)
+
+    def _window(self, position: int, epoch: int, pipeline: Pipeline | None) -> NDArray[np.uint8]:
+        """uint8[size, size, C] of one image."""
+        stored, size = self._bundle.images[position], self._preprocess.size
+        rng = sample_rng(self._seed, epoch, position=position)
+        if self._crop_scale is not None:
+            window = random_crop(stored, rng, size=size, scale=self._crop_scale, flip=self._flip)
+        else:
+            window = self._preprocess.crop(stored)
+            if window.shape[:2] != (size, size):
+                raise ValueError(f"image of {stored.shape[:2]} px stored for another size than {size} px")
+            if self._flip and rng.random() < 0.5:
+                window = window[:, ::-1]
+        if pipeline is None:
+            return window
+        return self._augmented(np.ascontiguousarray(window), rng, pipeline, position)
+
+    def _augmented(
+        self, window: NDArray[np.uint8], rng: np.random.Generator, pipeline: Pipeline, position: int
+    ) -> NDArray[np.uint8]:
+        key = self._bundle.keys[position]
+        if not window.flags.writeable:  # a view of the pack; an augmentation may work in place
+            window = window.copy()
+        try:
+            changed = pipeline(window, rng)
+        except ZooError:
+            raise
+        except Exception as error:
+            raise PluginError(f"an augmentation failed on image {key!r}: {type(error).__name__}: {error}") from error
+        if changed.dtype != np.uint8 or changed.ndim != 3 or changed.shape[2] != window.shape[2] or not changed.size:
+            made, of = (f"{image.dtype}{list(image.shape)}" for image in (changed, window))
+            raise PluginError(f"an augmentation made {made} of {of} (image {key!r})")
+        return resize_to(changed, self._preprocess.size)
+
+    def _take_pipeline(self) -> Pipeline | None:
+        if self._make_pipeline is None:
+            return None
+        try:
+            return self._idle_pipelines.get_nowait()
+        except Empty:
+            return self._make_pipeline()
+
+
+def batch_bounds(count: int, batch_size: int) -> list[tuple[int, int]]:
+    """First and last position (exclusive) of each batch; a last batch of one image joins the one before it."""
+    starts = list(range(0, count, batch_size))
+    if len(starts) > 1 and count - starts[-1] == 1:
+        starts.pop()
+    return list(zip(starts, [*starts[1:], count], strict=True)) if starts else []
+
+
+def sample_rng(seed: int, epoch: int, *, position: int) -> np.random.Generator:
+    """The generator of one image in one epoch: Philox, keyed by (seed, epoch) and by the image's position."""
+    key = np.random.SeedSequence([seed, epoch, _DRAWS]).generate_state(1, np.uint64)[0]
+    return np.random.Generator(np.random.Philox(key=np.array([key, position], np.uint64)))
+
+
+def _finished(batch: RawBatch, parts: list[Future[None]]) -> RawBatch:
+    for part in parts:
+        part.result()
+    return batch

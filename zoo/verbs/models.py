@@ -1,0 +1,193 @@
+"""`zoo models`: which networks there are, how large they are, and where their weights would come from."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from zoo.errors import UserError
+from zoo.plugins import load_plugins
+from zoo.registry import Entry, Registry
+
+if TYPE_CHECKING:
+    from zoo.contracts.model import WeightsSource
+    from zoo.models.catalogue import Card, Row
+
+USAGE = """usage: python -m zoo models [PATTERN] [--json] | models show NAME [--json]
+
+  PATTERN    resnet*, vit, torchvision/vgg*, resnet18.* (its sets of weights); quote the star
+  show NAME  all that is known of one network
+"""
+
+COLUMNS = ("name", "parameters", "input", "weights", "license", "year")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Lists networks, or shows one."""
+    if {"-h", "--help"} & set(argv):
+        sys.stdout.write(USAGE)
+        return 0
+    words = [word for word in argv if word != "--json"]
+    unknown = [word for word in words if word.startswith("-")]
+    if unknown:
+        raise UserError(f"unknown flag {unknown[0]!r}", where="zoo models", allowed="--json")
+    registry = load_plugins().registry
+    if words[:1] == ["show"]:
+        if len(words) != 2:
+            raise UserError("say which network to show", where="zoo models show", allowed="show NAME")
+        card = _card(registry, words[1])
+        _write(card.to_dict() if "--json" in argv else _card_lines(card))
+        return 0
+    if len(words) > 1:
+        raise UserError(
+            f"{len(words)} patterns; one is read",
+            where="zoo models " + " ".join(words),
+            allowed="[PATTERN], or show NAME",
+            do="quote a pattern, or the shell replaces it by file names: 'resnet*'",
+        )
+    rows = _rows(registry, words[0] if words else "*")
+    _write([row.to_dict() for row in rows]) if "--json" in argv else _print_table(rows)
+    return 0
+
+
+def _sources(registry: Registry) -> list[tuple[str, WeightsSource]]:
+    """Weight sources in the order in which they are asked."""
+    entries = sorted(registry.entries("weights"), key=lambda entry: entry.facts.get("rank", 100))
+    return [(entry.name, entry.build()) for entry in entries]
+
+
+def _rows(registry: Registry, pattern: str) -> list[Row]:
+    """A row for each network that the pattern fits."""
+    from zoo.models.catalogue import row_of
+
+    sources = _sources(registry)
+    return [row_of(entry, name, sources, count=True) for name, entry in _matches(registry, pattern)]
+
+
+def _matches(registry: Registry, pattern: str) -> list[tuple[str, Entry]]:
+    """(what a user writes, network): the bare name for its owner, full names for the others of that name."""
+    from zoo.models.catalogue import matching
+
+    namespace, slash, bare = pattern.rpartition("/")
+    wanted, dot, tag = bare.partition(".")
+    found: list[tuple[str, Entry]] = []
+    for name in sorted(matching(wanted if dot else bare, registry.names("model")), key=_natural):
+        for place, entry in enumerate(registry.owners("model", name)):
+            if slash and entry.origin.namespace != namespace:
+                continue
+            shown = name if place == 0 else entry.full_name
+            found += _tagged(registry, shown, entry, tag) if dot else [(shown, entry)]
+    if not found:
+        raise UserError(f"no model fits {pattern!r}", where="zoo models", do="leave out what stands before the slash")
+    return found
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts resnet18 before resnet101."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _tagged(registry: Registry, shown: str, entry: Entry, tag: str) -> list[tuple[str, Entry]]:
+    """A network once for each of its sets of weights whose tag the pattern fits."""
+    import fnmatch
+
+    tags = [record.tag for record in entry.facts.get("records", ()) if record.tag]
+    wanted = [each for each in tags if fnmatch.fnmatchcase(each, tag or "*")]
+    return [(f"{shown}.{each}", registry.get("model", f"{entry.full_name}.{each}")) for each in wanted]
+
+
+def _card(registry: Registry, name: str) -> Card:
+    from zoo.models.catalogue import card_of
+
+    return card_of(registry.get("model", name), name, _sources(registry))
+
+
+def _write(content: Any) -> None:
+    """Lines as they are, anything else as JSON."""
+    sys.stdout.write(content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    weights = f"at hand ({row.source})" if row.path else row.weights
+    license_name = (row.record.license if row.record else None) or "-"
+    return (
+        row.name,
+        short_count(row.parameters),
+        f"{row.input_px} px" if row.input_px else "-",
+        weights,
+        license_name if len(license_name) <= 24 else "see show",
+        str(row.year or "-"),
+    )
+
+
+def short_count(count: int | None) -> str:
+    """11689512 as `11.7 M`."""
+    if count is None:
+        return "-"
+    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return str(count)
+
+
+def _print_table(rows: Sequence[Row]) -> None:
+    """An aligned table: by rich on a terminal, plain columns elsewhere."""
+    cells = [_cells(row) for row in rows]
+    if sys.stdout.isatty():
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table(*COLUMNS, box=None, header_style="bold", pad_edge=False)
+        for line in cells:
+            table.add_row(*line)
+        Console().print(table)
+    else:
+        widths = [max(len(line[column]) for line in [COLUMNS, *cells]) for column in range(len(COLUMNS))]
+        for line in [COLUMNS, *cells]:
+            sys.stdout.write("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() + "\n")
+    counted = "1 network" if len(rows) == 1 else f"{len(rows)} networks"
+    sys.stderr.write(f"{counted}; `python -m zoo models show NAME` says more\n")
+
+
+def _card_lines(card: Card) -> str:
+    """All that is known of a network, in lines."""
+    row = card.row
+    where = (
+        f"at hand: {row.source}, {row.path}"
+        if row.path
+        else {"download": "would be downloaded"}.get(row.weights, "none")
+    )
+    lines = [
+        f"{row.full_name}: {row.summary}",
+        f"  source        {row.reference}" + (f" ({row.year})" if row.year else ""),
+        f"  parameters    {row.parameters:,}" if row.parameters is not None else "  parameters    -",
+        f"  multiply-adds {short_count(card.multiply_adds)} for one image of {row.input_px} px",
+        f"  head          {card.classifier}, fed {card.feature_dim} features",
+        "  stages        " + ", ".join(f"{name} ({short_count(count)})" for name, count in card.stages),
+        "  options       " + (", ".join(f"model.{name}={_shown(value)}" for name, value in card.options) or "none"),
+        f"  weights       {where}",
+    ]
+    for record, source in card.records:
+        wants = record.preprocess
+        lines.append(
+            f"    {record.tag or '(no tag)'}: {record.classes or 'no'} classes, {wants.size} px, "
+            f"{wants.interpolation}, mean {_numbers(wants.mean)}, std {_numbers(wants.std)}, "
+            f"license {record.license or 'not stated'}" + (f", at hand ({source})" if source else "")
+        )
+        lines.append(f"      {_address(record.hub_id, record.url)}")
+    return "\n".join(lines) + "\n"
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else str(value)
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return "/".join(f"{value:.3g}" for value in values)
+
+
+def _address(hub_id: str | None, url: str | None) -> str:
+    return ", ".join(text for text in (f"https://huggingface.co/{hub_id}" if hub_id else "", url or "") if text)
