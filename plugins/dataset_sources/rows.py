@@ -208,9 +208,9 @@ class ParquetRows:
             try:
                 with self._tree.open(self.path) as file:
                     table = pq.ParquetFile(file, metadata=self._metadata).read_row_group(number, columns=[name])
-            except pa.ArrowException as error:
+                self._groups[key] = table.column(name).to_pylist()
+            except (OSError, ValueError, pa.ArrowException) as error:
                 raise OSError(f"row group {number}: {error}") from error
-            self._groups[key] = table.column(name).to_pylist()
             while len(self._groups) > _KEPT_ROW_GROUPS:
                 self._groups.popitem(last=False)
         self._groups.move_to_end(key)

@@ -101,7 +101,7 @@ def test_write_report_per_class_csv_leaves_unknown_cells_empty(tmp_path):
     write_report(tmp_path, score(outputs, split="val", classes=list("abc"), task=Task.SINGLE_LABEL))
     header, first, _, third = rows_of(tmp_path / "per_class.csv")
     assert header[:4] == ["class", "support", "precision", "precision_low"]
-    assert first[:3] == ["a", "1", "1.000000"]
+    assert first[:3] == ["a", "1", "1.0"]
     assert third == ["c", "0", "", "", "", "", "", "", ""]
 
 
@@ -119,9 +119,9 @@ def test_write_report_multi_label_counts_each_label(tmp_path):
 def test_confusion_csv_round_trips_any_class_name(names, tmp_path_factory):
     from zoo.evaluation import report
 
-    scores = scores_of(names, count=10)
+    scores = scores_of([*names, "\r"] if "\r" not in names else names, count=10)
     header, *rows = list(csv.reader(io.StringIO(_text(report._csv(report._confusion_rows(scores))), newline="")))
-    assert header[1:] == [row[0] for row in rows] == names
+    assert header[1:] == [row[0] for row in rows] == [entry.name for entry in scores.per_class]
 
 
 def _text(content: bytes) -> str:

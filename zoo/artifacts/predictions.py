@@ -80,7 +80,8 @@ def _csv(rows: Sequence[Prediction]) -> bytes:
     multi_label = any(row.labels for row in rows)
     runners_up = range(1, max((len(row.top) for row in rows), default=1))
     stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
+    # All text is quoted: Python's writer leaves a lone carriage return bare, which its reader takes for a new row.
+    writer = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     writer.writerow(
         ["file", "ok", "label", "confidence", "error"]
         + ["labels"] * multi_label
@@ -96,8 +97,8 @@ def _csv(rows: Sequence[Prediction]) -> bytes:
     return stream.getvalue().encode("utf-8", "surrogateescape")
 
 
-def _share(value: float | None) -> str | None:
-    return None if value is None else f"{value:.6f}"
+def _share(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
 
 
 def _json(rows: Sequence[Prediction]) -> bytes:

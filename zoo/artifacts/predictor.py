@@ -106,7 +106,7 @@ class Predictor:
 
     def logits(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's answers, before the temperature: uint8[B, S, S, C] to float32[B, classes]."""
-        batch = self.preprocess.normalise(torch.from_numpy(np.ascontiguousarray(windows)).to(self.device))
+        batch = self.preprocess.normalise(torch.from_numpy(np.require(windows, np.uint8, ["C", "W"])).to(self.device))
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             answer: NDArray[np.float32] = self.model.module(batch).float().cpu().numpy()
         return answer

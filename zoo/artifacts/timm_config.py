@@ -77,7 +77,8 @@ def disagreement_with_timm(folder: Path, model: Model, *, preprocess: Preprocess
         return f"timm cannot load it: {' '.join(str(error).split())[:200] or type(error).__name__}"
     size, channels = preprocess.size, preprocess.channels
     batch = torch.randn(2, channels, size, size, generator=torch.Generator().manual_seed(0))
-    own, theirs = _logits(model.module, batch), _logits(other, batch)
+    kind = next(model.module.parameters()).dtype
+    own, theirs = _logits(model.module, batch.to(kind)), _logits(other.to(kind), batch.to(kind))
     if own.shape != theirs.shape:
         return f"timm's network answers with {list(theirs.shape)} instead of {list(own.shape)}"
     scale = max(1.0, float(own.abs().max()))
@@ -86,7 +87,7 @@ def disagreement_with_timm(folder: Path, model: Model, *, preprocess: Preprocess
 
 
 def _logits(module: nn.Module, batch: torch.Tensor) -> torch.Tensor:
-    """float32[B, classes] on the CPU, in eval mode and full precision; each part's mode is put back."""
+    """float32[B, classes] on the CPU, in eval mode and the parameters' own precision; each part's mode is put back."""
     modes = [(part, part.training) for part in module.modules()]
     device = next(module.parameters()).device
     try:

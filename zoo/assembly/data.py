@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +12,9 @@ from numpy.typing import NDArray
 from zoo.assembly.session import Session
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataBundle, DataFacts, DataSource, Task
-from zoo.contracts.training import Phase
+from zoo.contracts.training import Augmentation, Phase
 from zoo.data import cache
+from zoo.data.audit import content_index, duplicates
 from zoo.data.batches import Batches
 from zoo.data.listing import Listing, list_images
 from zoo.data.pack import pack
@@ -72,6 +75,13 @@ def pack_data(session: Session, source: DataSource, listing: Listing, preprocess
         session.console.say(f"        {note}")
     for bad in bundle.quarantined:
         session.console.say(f"        left out: {bad.key}: {bad.reason}")
+    leaks = [group for group in duplicates(listing, content_index(bundle)) if group.leaks]
+    if leaks:
+        shown = ", ".join(leaks[0].keys[:2])
+        session.console.say(
+            f"        warning: {len(leaks)} images lie in several splits ({shown}): scores will be too good; "
+            f"`python -m zoo data check` lists them"
+        )
     return bundle
 
 
@@ -101,7 +111,6 @@ def train_feed(
     session: Session, bundle: DataBundle, preprocess: Preprocess, *, batch_size: int, phase: Phase
 ) -> Batches:
     """Shuffled training images: the recipe's crop and mirror, then the user's augmentations in their order."""
-    chosen = session.config.augmentations
     return Batches(
         bundle,
         bundle.splits["train"],
@@ -111,8 +120,29 @@ def train_feed(
         shuffle=True,
         crop_scale=phase.crop_scale,
         flip=phase.flip,
-        pipeline=(lambda: [session.build(component) for component in chosen]) if chosen else None,
+        pipeline=pipeline_factory(session, channels=bundle.channels),
         threads=session.config.train.loader_threads,
         rank=session.accelerator.process_index,
         world=session.accelerator.num_processes,
     )
+
+
+def pipeline_factory(session: Session, *, channels: int) -> Callable[[], Augmentation] | None:
+    """Builds the user's augmentations as one, in their order; None where there are none.
+
+    Raises:
+        UserError: One of them could do nothing to images of this many channels.
+    """
+    chosen = session.config.augmentations
+    if not chosen:
+        return None
+
+    def build() -> Augmentation:
+        steps: list[Augmentation] = [session.build(component) for component in chosen]
+        return lambda image, rng: functools.reduce(lambda pixels, step: step(pixels, rng), steps, image)
+
+    for component in chosen:
+        step = session.build(component)
+        if hasattr(step, "check"):
+            step.check(channels)
+    return build

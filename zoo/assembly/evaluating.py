@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from zoo.artifacts.record import RunRecord
 from zoo.artifacts.run_folder import RunFolder
@@ -76,7 +78,7 @@ def evaluate_run(
     return score(outputs, split=chosen, classes=saved.classes, task=saved.task, thresholds=saved.thresholds)
 
 
-def _own_data(folder: Path, plugins: Plugins) -> tuple[Listing, DataSource, dict[str, object]]:
+def _own_data(folder: Path, plugins: Plugins) -> tuple[Listing, DataSource, dict[str, Any]]:
     """The data and splits that the run was trained on."""
     record = RunRecord.load(RunFolder.open(folder).record)
     config = from_plain(record.config, plugins, origins=record.origins)
@@ -92,7 +94,7 @@ def _own_data(folder: Path, plugins: Plugins) -> tuple[Listing, DataSource, dict
     return listing, source, options
 
 
-def _other_data(data: str, plugins: Plugins, saved: SavedModel) -> tuple[Listing, DataSource, dict[str, object]]:
+def _other_data(data: str, plugins: Plugins, saved: SavedModel) -> tuple[Listing, DataSource, dict[str, Any]]:
     """All labelled images at a path, in the run's own classes; those without a split count as test."""
     path = Path(data).expanduser()
     component = Component("dataset", "data", source_name_for(path), {"path": str(path)})
@@ -128,10 +130,7 @@ def _warn_if_changed(folder: Path, bundle: DataBundle, console: Console) -> None
         console.say("warning: the data are not what this run was trained on: a file, a label or a split changed since")
 
 
-def _mean_loss(
-    logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    targets: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-) -> float:
+def _mean_loss(logits: NDArray[np.float32], targets: NDArray[np.int64] | NDArray[np.float32]) -> float:
     """Cross entropy, or binary cross entropy summed over the labels of an image."""
     answers, truth = torch.from_numpy(logits), torch.from_numpy(targets)
     if truth.ndim == 1:

@@ -121,4 +121,4 @@ def as_yaml(value: object) -> str:
     """Plain YAML."""
     import yaml
 
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True)
+    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True))

@@ -139,7 +139,6 @@ class Trainer:
         key = bank_key(
             {
                 "data": bundle.fingerprint,
-                "order": list(bundle.keys[:1]) + [len(bundle.keys)],
                 "weights": self.report.sha256,
                 "model": session.config.model.name,
                 "options": {k: str(v) for k, v in session.config.model.options.items()},
@@ -291,15 +290,15 @@ class Trainer:
 
     def validate(self, loss: nn.Module) -> tuple[float, float]:
         """Mean loss and accuracy on the validation images."""
-        outputs = self.outputs("val", loss)
+        outputs = self.outputs("val", loss, bf16=self.bf16(train=False))
         if outputs.targets.ndim == 1:
             right = outputs.logits.argmax(1) == outputs.targets
         else:
             right = (outputs.logits > 0) == (outputs.targets > 0.5)
         return outputs.loss, float(right.mean())
 
-    def outputs(self, split: str, loss: nn.Module) -> Outputs:
-        """The network's answers over one split, in float32 unless bf16 was asked for."""
+    def outputs(self, split: str, loss: nn.Module, *, bf16: bool = False) -> Outputs:
+        """The network's answers over one split; in float32, as `evaluate` and `predict` compute."""
         session, bundle = self.session, self.bundle
         indices = bundle.splits[split]
         feed = eval_feed(session, bundle, indices, self.model.spec.preprocess, batch_size=64)
@@ -308,7 +307,7 @@ class Trainer:
             frozen_forward(self.model.module),
             accelerator=session.accelerator,
             normalise=self.model.spec.preprocess.normalise,
-            bf16=self.bf16(train=False),
+            bf16=bf16,
         )
         targets = bundle.targets[positions]
         with torch.no_grad():

@@ -172,14 +172,15 @@ def _class_rows(scores: Scores) -> list[list[object]]:
     rows: list[list[object]] = [["class", "support", *measures, "f1"]]
     for entry in scores.per_class:
         numbers = [getattr(part, end) for part in (entry.precision, entry.recall) for end in ("value", "low", "high")]
-        cells = ["" if math.isnan(number) else f"{number:.6f}" for number in (*numbers, entry.f1)]
+        cells = ["" if math.isnan(number) else round(number, 6) for number in (*numbers, entry.f1)]
         rows.append([entry.name, entry.support, *cells])
     return rows
 
 
 def _csv(rows: list[list[object]]) -> bytes:
     stream = io.StringIO(newline="")
-    csv.writer(stream, lineterminator="\n").writerows(rows)
+    # All text is quoted: Python's writer leaves a lone carriage return bare, which its reader takes for a new row.
+    csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerows(rows)
     # A folder name that is not valid Unicode becomes a class name with its raw bytes kept as surrogates.
     return stream.getvalue().encode("utf-8", "surrogateescape")
 

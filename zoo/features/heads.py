@@ -59,7 +59,7 @@ def _descend(
         torch.manual_seed(seed)
         for epoch in range(epochs):
             head.train()
-            for chosen in torch.randperm(len(x), generator=generator).split(batch_size):
+            for chosen in torch.randperm(len(x), generator=generator).split(batch_size):  # type: ignore[no-untyped-call]
                 if len(chosen) == 1 and len(x) > 1:
                     continue  # a batch norm in a head cannot normalise one row
                 optimizer.zero_grad()

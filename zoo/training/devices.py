@@ -88,12 +88,12 @@ def keep_freed_memory() -> bool:
 def set_threads(threads: int | Literal["auto"]) -> int:
     """Sets how many threads compute; `auto` shares the cores among the processes of this machine."""
     if threads == "auto":
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        threads = max(
-            1, (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) // local
-        )
-    torch.set_num_threads(threads)
-    return threads
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    else:
+        count = threads
+    torch.set_num_threads(count)
+    return count
 
 
 def measure_speeds(module: nn.Module, images: torch.Tensor, *, train: bool, repeats: int = 3) -> Speeds:

@@ -1,0 +1,61 @@
+"""Fake distributions: what pip would leave on disk, made in a temporary folder and put on the import path."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from zoo.plugins import Plugins, load_plugins
+
+HOOKS = "from zoo.hookspecs import hookimpl\n"
+
+MakeDistribution = Callable[..., Path]
+
+
+@pytest.fixture
+def make_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeDistribution]:
+    """`make_distribution("acme", points={"acme.opt": "acme_opt"}, modules={"acme_opt": source})`."""
+    site = tmp_path / "site"
+    site.mkdir()
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.delenv("ZOO_PLUGINS", raising=False)
+    monkeypatch.delenv("ZOO_STRICT", raising=False)
+    made: list[str] = []
+
+    def make(
+        name: str,
+        *,
+        points: Mapping[str, str],
+        modules: Mapping[str, str],
+        version: str = "1.0",
+        group: str = "zoo.v1",
+    ) -> Path:
+        info = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
+        lines = [f"[{group}]", *(f"{point} = {target}" for point, target in points.items())]
+        (info / "entry_points.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        for module, source in modules.items():
+            file = site.joinpath(*module.split(".")).with_suffix(".py")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            for folder in file.relative_to(site).parents:
+                if str(folder) != ".":
+                    (site / folder / "__init__.py").touch()
+            file.write_text(source, encoding="utf-8")
+            made.append(module.partition(".")[0])
+        importlib.invalidate_caches()
+        return site
+
+    yield make
+    for module in [m for m in sys.modules if m.partition(".")[0] in made]:
+        del sys.modules[module]
+
+
+@pytest.fixture(scope="session")
+def built_in() -> Plugins:
+    """zoo's own plugins alone."""
+    return load_plugins(only=[])

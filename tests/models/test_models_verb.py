@@ -1,0 +1,84 @@
+import json
+import re
+
+import pytest
+
+from zoo.errors import UserError
+from zoo.verbs.models import main, short_count
+
+
+@pytest.fixture(autouse=True)
+def _only_built_in(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_PLUGINS", "")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+
+
+def run(capsys, *words: str) -> str:
+    assert main(list(words)) == 0
+    return capsys.readouterr().out
+
+
+def test_models_lists_a_pattern_with_size_input_and_weights(capsys):
+    lines = run(capsys, "resnet*").splitlines()
+    assert re.split(r"  +", lines[0]) == ["name", "parameters", "input", "weights", "license", "year"]
+    rows = {line.split()[0]: re.split(r"  +", line) for line in lines[1:]}
+    assert rows["resnet18"][1:5] == ["11.7 M", "224 px", "download", "apache-2.0"]
+    assert rows["torchvision/resnet18"][1:4] == ["11.7 M", "224 px", "download"]
+    assert list(rows).index("resnet18") < list(rows).index("resnet101")
+    assert all(re.search("resnet", name) for name in rows)
+
+
+def test_models_says_which_weights_are_at_hand(capsys, tmp_path):
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "hub" / "checkpoints" / "alexnet-owt-7be5be79.pth").write_bytes(b"")
+    rows = json.loads(run(capsys, "alexnet", "--json")) + json.loads(run(capsys, "tf_efficientnet_lite0", "--json"))
+    assert [(row["name"], row["weights"], row["source"]) for row in rows] == [
+        ("alexnet", "at hand", "torch-cache"),
+        ("tf_efficientnet_lite0", "at hand", "package"),
+    ]
+    assert "at hand (package)" in run(capsys, "tf_efficientnet_lite0")
+
+
+def test_models_lists_one_namespace_or_the_tags_of_a_network(capsys):
+    vgg = [row["name"] for row in json.loads(run(capsys, "torchvision/vgg1?", "--json"))]
+    assert vgg == ["torchvision/vgg11", "torchvision/vgg13", "torchvision/vgg16", "torchvision/vgg19"]
+    tags = [row["name"] for row in json.loads(run(capsys, "resnet18.a*", "--json"))]
+    assert tags == ["resnet18.a1_in1k", "resnet18.a2_in1k", "resnet18.a3_in1k"]
+
+
+def test_models_without_a_pattern_lists_all(capsys):
+    assert len(run(capsys).splitlines()) > 1400
+
+
+def test_show_says_all_of_one_network(capsys):
+    text = run(capsys, "show", "resnet18")
+    for fact in ("timm/resnet18", "11,689,512", "1.8 G", "fc, fed 512 features", "layer4", "model.drop_path=0.0", "a1_in1k", "tv_in1k"):
+        assert fact in text
+    card = json.loads(run(capsys, "show", "lenet5", "--json"))
+    assert (card["parameters"], card["feature_dim"], card["weights"]) == (60_850, 84, "none")
+    assert card["options"] == {"activation": "scaled_tanh"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["rsnet19"], "no model fits"),
+        (["torchvision/lenet5"], "no model fits"),
+        (["show"], "which network"),
+        (["a", "b"], "2 patterns"),
+        (["--colour"], "unknown flag"),
+        (["show", "no_such_net"], "unknown model"),
+    ],
+)
+def test_models_refuses_what_it_cannot_read(words, message):
+    with pytest.raises(UserError, match=message):
+        main(words)
+
+
+def test_models_prints_help(capsys):
+    assert run(capsys, "--help").startswith("usage: python -m zoo models")
+
+
+def test_short_count_keeps_one_decimal():
+    assert [short_count(n) for n in (None, 12, 1500, 11_689_512, 4_100_000_000)] == ["-", "12", "1.5 k", "11.7 M", "4.1 G"]

@@ -1,0 +1,81 @@
+"""`zoo data check`: would training on these images go wrong?"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zoo.errors import UserError
+from zoo.plugins import load_plugins
+from zoo.verbs.arguments import read_arguments, usage
+
+if TYPE_CHECKING:
+    from zoo.data.audit import Audit
+
+KEYS = {"path": "PATH   a folder of class folders, a table, or an archive (or just: zoo data check PATH)"}
+
+MOST_DUPLICATES = 20
+
+
+def main(argv: Sequence[str]) -> int:
+    """Reports what is there and what is wrong; exit code 2 where training would be wrong."""
+    if not argv or argv[0] in ("-h", "--help"):
+        sys.stdout.write(usage("data check", KEYS))
+        return 0
+    if argv[0] != "check":
+        raise UserError(f"unknown word {argv[0]!r}", where="zoo data", allowed="check PATH")
+    words = [word if word.startswith(("-", "path=")) else f"path={word}" for word in argv[1:]]
+    arguments = read_arguments("data check", words, keys=KEYS, required=("path",))
+    if arguments is None:
+        sys.stdout.write(usage("data check", KEYS))
+        return 0
+    found = _check(arguments.values["path"])
+    sys.stdout.write(_as_json(found) if arguments.as_json else "\n".join(_lines(found)) + "\n")
+    return 2 if found.errors else 0
+
+
+def _check(text: str) -> Audit:
+    """Lists and reads every image once; nothing is kept."""
+    from zoo.data.audit import audit
+    from zoo.data.listing import list_images
+    from zoo.data.pack import read_images
+    from zoo.data.shorthand import source_name_for
+    from zoo.imaging.preprocess import Preprocess
+
+    path = Path(text).expanduser()
+    registry = load_plugins().registry
+    named = "/" not in text and not path.exists() and registry.owners("dataset", text)
+    entry = registry.get("dataset", text if named else source_name_for(path))
+    source = entry.build() if named else entry.build(path=str(path))
+    listing = list_images(source)
+    blank = Preprocess(size=32, mean=(0.5,) * listing.channels, std=(0.5,) * listing.channels, resize="squash")
+    return audit(listing, read_images(listing, source, preprocess=blank, cache="none").index)
+
+
+def _lines(found: Audit) -> list[str]:
+    """The report for a person."""
+    width = max(len("class"), *(len(row.name) for row in found.classes))
+    task = found.task.value.replace("_", "-")
+    lines = [
+        f"{found.location}: {found.images} images, {len(found.classes)} classes, {task}, {found.channels} channels"
+    ]
+    lines += [f"  {note}" for note in found.notes]
+    lines.append(f"  {'class':<{width}}  {'train':>6} {'val':>6} {'test':>6}")
+    lines += [f"  {row.name:<{width}}  {row.train:>6} {row.val:>6} {row.test:>6}" for row in found.classes]
+    if found.sizes is not None:
+        (low, middle, high), (lowest, median, highest) = found.sizes.width, found.sizes.height
+        lines.append(f"  width {low} to {high} px (median {middle}), height {lowest} to {highest} px (median {median})")
+    lines += [f"  bad: {bad.key}: {bad.reason}" for bad in found.bad]
+    lines += [f"  same contents: {', '.join(group.keys)}" for group in found.duplicates[:MOST_DUPLICATES]]
+    if len(found.duplicates) > MOST_DUPLICATES:
+        lines.append(f"  and {len(found.duplicates) - MOST_DUPLICATES} more groups of equal files (--json lists all)")
+    lines += [f"{problem.severity.value}: {problem.message}" for problem in found.problems]
+    return [*lines, "training on these images would be wrong" if found.errors else "ready to train on"]
+
+
+def _as_json(found: Audit) -> str:
+    return json.dumps(dataclasses.asdict(found) | {"ready": not found.errors}, indent=2) + "\n"
