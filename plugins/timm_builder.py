@@ -13,7 +13,7 @@ from timm.models._manipulate import group_parameters
 from timm.models._pretrained import PretrainedCfg
 from torch import nn
 from zoo_plugins.timm_records import label_names, preprocess_of, records_of
-from zoo_plugins.timm_weights import TimmConverter
+from zoo_plugins.timm_weights import TimmConverter, fresh_keys, ignored_keys
 
 from zoo.contracts.model import Model, ModelSpec, Stage
 from zoo.errors import UserError
@@ -84,6 +84,8 @@ def build(
         stages=_stages(module, classifier),
         preprocess=preprocess,
         weights=records_of(arch, tag),
+        ignored_keys=ignored_keys(arch, module),
+        fresh_keys=fresh_keys(arch, tag),
         args=options,
     )
     convert = TimmConverter(arch, tag, channels, classifier, options)

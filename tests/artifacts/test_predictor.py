@@ -288,12 +288,25 @@ def test_logits_take_an_array_that_must_not_be_written(recwarn):
     assert not [warning for warning in recwarn if "writable" in str(warning.message)]
 
 
-def test_a_photo_much_larger_than_the_input_is_read_as_in_training(tmp_path):
-    path = tmp_path / "large.jpg"
-    Image.fromarray(pixels(1, 480, 640)).resize((1280, 960), Image.Resampling.BICUBIC).save(path, quality=95)
-    used = predictor()
-    expected = PREPROCESS(decode(path.read_bytes(), channels=3, resize_hint_px=PREPROCESS.resize_px))
-    np.testing.assert_array_equal(used.window(path.read_bytes()), expected)
+@pytest.mark.parametrize("resize", ["crop", "pad", "squash"])
+def test_the_network_sees_what_it_sees_in_validation(tmp_path, resize):
+    from zoo.data.listing import list_images
+    from zoo.data.pack import pack
+    from zoo.plugins import load_plugins
+
+    for number, (height, width) in enumerate([(900, 1400), (300, 200), (20, 20), (8, 700)] * 2):
+        path = tmp_path / "in" / f"kind {number % 2}" / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small = Image.fromarray(pixels(number, 40, 50))
+        small.resize((width, height), Image.Resampling.BICUBIC).save(path, quality=95)
+    preprocess = Preprocess(12, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), resize, 0.8)
+    source = load_plugins(only=[]).registry.get("dataset", "zoo/folder").build(path=str(tmp_path / "in"))
+    bundle = pack(list_images(source), source, preprocess=preprocess, cache_dir=tmp_path / "cache")
+    used = predictor(preprocess=preprocess)
+    assert len(bundle.keys) == 8
+    for position, key in enumerate(bundle.keys):
+        window = used.window((tmp_path / "in" / key).read_bytes())
+        np.testing.assert_array_equal(window, preprocess.crop(bundle.images[position]))
 
 
 def test_a_saved_model_predicts_as_the_network_did(tmp_path, photos):

@@ -343,7 +343,7 @@ def test_users_yaml_of_a_name_in_zoos_own_conf_is_refused(
         ("# @package _global_\noptimizer: {lr: fast}\n", ["optimizer.lr='fast' does not fit"]),
         (
             "# @package _global_\ndefaults:\n  - override /optimizer: sgdd\n",
-            ["In 'experiment/e1': Could not find 'optimizer/sgdd'"],
+            ["a file asks for optimizer=sgdd, which there is not"],
         ),
     ],
 )

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from zoo.config.words import Word, exists, looks_like_path, settle_home, sort_out, split_word, unquote
+from zoo.config.words import Word, exists, looks_like_path, settle, sort_out, split_word, unquote
 from zoo.errors import UserError
 
 
@@ -83,11 +83,11 @@ def test_paths_are_told_by_their_look_or_because_they_exist(tmp_path: Path, monk
     assert exists("dangling")
 
 
-def test_settle_home_expands_the_home_folder_and_spares_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settle_expands_the_home_folder_and_spares_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", "/home/ann")
-    assert settle_home("~/photos") == "/home/ann/photos"
-    assert settle_home("photos~") == "photos~"
-    assert settle_home("~nobody-of-this-name/x") == "~nobody-of-this-name/x"
+    assert settle("~/photos") == "/home/ann/photos"
+    assert settle("photos~") == "photos~"
+    assert settle("~nobody-of-this-name/x") == "~nobody-of-this-name/x"
     Path("~photos").mkdir()
-    assert settle_home("~photos") == "./~photos"
+    assert settle("~photos") == "./~photos"

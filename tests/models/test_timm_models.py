@@ -284,6 +284,7 @@ def test_build_takes_the_smallest_network_of_every_module(provider):
     for _, name in by_module.values():
         model = outline(name)
         size = model.spec.preprocess.size
+        model.module.eval()
         with torch.device("meta"), torch.no_grad():
             features = features_of(model, torch.zeros(1, 3, size, size))
         assert features.shape == (1, model.spec.feature_dim), name

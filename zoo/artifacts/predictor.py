@@ -125,8 +125,7 @@ class Predictor:
             BadImage: It cannot be read.
         """
         wanted = self.preprocess
-        hint = wanted.resize_px if wanted.resize == "crop" else None
-        return wanted(decode(data, channels=wanted.channels, resize_hint_px=hint))
+        return wanted(decode(data, channels=wanted.channels, resize_hint_px=wanted.resize_px))
 
     def _decoded(
         self, listed: Sequence[ImageInput], batch_size: int

@@ -268,24 +268,39 @@ class Trainer:
     def _regularizers(self, phase: Phase) -> list[Regularizer]:
         """Those of the recipe that the user did not list himself, then the user's; each is checked, then applied."""
         session, config = self.session, self.session.config
-        chosen = {component.name for component in config.regularizers}
-        built: list[Regularizer] = [
-            session.registry.get("regularizer", name).build(**options)
-            for name, options in phase.regularizers.items()
-            if name not in chosen
-        ]
-        built += [session.build(component) for component in config.regularizers]
+        component = loss_component(session, self.bundle.task)
         setting = Setting(
             task=self.bundle.task,
             classes=len(self.bundle.classes),
             trainable="all",
-            loss_takes_soft_targets=bool(session.facts(loss_component(session, self.bundle.task)).get("soft_targets")),
+            loss_takes_soft_targets=bool(session.facts(component).get("soft_targets")),
         )
+        loss = session.build(component)
+        if hasattr(loss, "check"):
+            loss.check(setting)
+        built = self._of_recipe(phase, setting) + [session.build(chosen) for chosen in config.regularizers]
         for regularizer in built:
             if hasattr(regularizer, "check"):
                 regularizer.check(setting)
             if hasattr(regularizer, "change_model"):
                 regularizer.change_model(self.model)
+        return built
+
+    def _of_recipe(self, phase: Phase, setting: Setting) -> list[Regularizer]:
+        """The recipe's own regularizers, less what the user lists himself and what his loss cannot take."""
+        session = self.session
+        chosen = {component.name for component in session.config.regularizers}
+        built: list[Regularizer] = []
+        for name, options in phase.regularizers.items():
+            regularizer = session.registry.get("regularizer", name).build(**options)
+            try:
+                if hasattr(regularizer, "check"):
+                    regularizer.check(setting)
+            except UserError as error:
+                session.console.say(f"        the recipe's {name} is left out: {error.what}")
+                continue
+            if name not in chosen:
+                built.append(regularizer)
         return built
 
     def validate(self, loss: nn.Module) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from zoo.config.keys import leaves
 from zoo.config.source import short_key, without_copy
-from zoo.config.words import Word, Words, exists, looks_like_path, settle_home, unquote
+from zoo.config.words import Word, Words, exists, looks_like_path, settle, unquote
 from zoo.errors import UserError, name_list
 from zoo.kinds import BY_GROUP
 from zoo.registry import Registry
@@ -50,6 +50,7 @@ def resolve_shorthands(words: Words, options: Options, source_for: SourceFor) ->
     """Replaces `data=PATH` and `model=PATH` by a registered name and literal values."""
     plain: list[Word] = []
     notes: list[str] = []
+    refused: set[str] = set()
     errors: list[UserError] = []
     literal = dict(words.literal)
     saved: Mapping[str, tuple[Any, str]] = {}
@@ -71,8 +72,12 @@ def resolve_shorthands(words: Words, options: Options, source_for: SourceFor) ->
             notes += [found.note] if found.note else []
             saved = found.saved or saved
         except UserError as error:
+            refused.add(word.key)
             errors.append(error)
-    return dataclasses.replace(words, plain=tuple(plain), literal=literal, saved=saved, notes=tuple(notes)), errors
+    resolved = dataclasses.replace(
+        words, plain=tuple(plain), literal=literal, saved=saved, refused=frozenset(refused), notes=tuple(notes)
+    )
+    return resolved, errors
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,7 @@ def _data(value: str, options: Options, source_for: SourceFor) -> Resolved:
             )
         return Resolved("hf", "data.path", value.removeprefix("hf:"))
     if not exists(value):
-        given = Path(settle_home(value))
+        given = Path(settle(value))
         folder = given.parent if looks_like_path(value) else Path()
         what = "a path that does not exist" if looks_like_path(value) else "neither a path that exists nor a data set"
         raise UserError(
@@ -119,7 +124,7 @@ def _data(value: str, options: Options, source_for: SourceFor) -> Resolved:
             f"in {folder}: {name_list(given.name, _visible(folder))}",
             do="give the path of a folder, a .csv, .parquet, .tar or .zip file",
         )
-    path = settle_home(value)
+    path = settle(value)
     return Resolved(source_for(Path(path)), "data.path", path)
 
 
@@ -129,7 +134,7 @@ def _model(value: str, options: Options, source_for: SourceFor) -> Resolved:
         return Resolved(value, note=_taken("model", value, "model"))
     if not looks_like_path(value):
         return Resolved(value)  # unknown: checked with the other choices
-    folder = Path(settle_home(value))
+    folder = Path(settle(value))
     saved = next((f for f in (folder / "model" / "zoo.json", folder / "zoo.json") if f.is_file()), None)
     if saved is None:
         raise UserError(

@@ -10,20 +10,21 @@ from typing import Any
 
 from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra._internal.defaults_list import create_defaults_list
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.utils import setup_globals
-from hydra.errors import HydraException
+from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.config_source import ConfigSource
-from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.config import choices, keys, origins
 from zoo.config.source import USER, bind, search_path
 from zoo.config.words import SEARCHPATH, Word, Words
-from zoo.errors import UserError
+from zoo.errors import UserError, name_list
 from zoo.plugins import Plugins
 from zoo.registry import Registry
 
@@ -96,66 +97,86 @@ class Composer:
         """
         asked = [word for word in given.plain if choices.is_choice(word)]
         groups, errors = choices.check_choices(asked, self)
-        broken = {word.key for word in asked} - {word.key for word in groups}
-        try:
-            skeleton = self._load(verb, groups, {})
-        except UserError as error:
-            return Composed({}, {}, [*errors, error])
-        settings, more = keys.check_keys(
-            [word for word in given.plain if word not in asked], skeleton, broken=broken, has=self.has
-        )
-        settings, unread = _readable(settings)
-        errors += more + unread
-        try:
-            values = self._load(verb, [*groups, *settings], skeleton)
-        except UserError as error:
-            return Composed({}, {}, [*errors, error])
+        broken = given.refused | {word.key for word in asked} - {word.key for word in groups}
         with hydra_rules():
-            found = origins.of_files(self.loader, verb, [str(word) for word in groups])
+            try:
+                config, found = self._choose(verb, groups)
+                skeleton = _as_plain(config)
+                settings = [word for word in given.plain if word not in asked]
+                settings, more = keys.check_keys(settings, skeleton, broken=broken, has=self.has)
+                settings, unread = _readable(settings)
+                errors += more + unread
+                values = self._set(config, settings, skeleton)
+            except (HydraException, OmegaConfBaseException) as error:
+                return Composed({}, {}, [*errors, self._explained(error, given.plain)])
         found |= origins.of_words(values, [*groups, *settings])
+        errors += self._set_literal(values, given, found, broken)
+        errors += _check_experiment(values)
+        return Composed(values, {key: found.get(key, origins.DEFAULT) for key, _ in keys.leaves(values)}, errors)
+
+    def _choose(self, verb: str, groups: Sequence[Word]) -> tuple[DictConfig, dict[str, str]]:
+        """What the group choices alone compose to, and the leaves that chosen files set.
+
+        `load_configuration` would do this twice, and read Hydra's own twenty files each time: 0.3 s.
+        """
+        repository = CachingConfigRepository(self.loader.repository)
+        parsed = [parse(word) for word in groups]
+        found = create_defaults_list(repository, verb, parsed, prepend_hydra=False, skip_missing=False).defaults
+        files = origins.of_files(repository, verb, found)
+        return self.loader._compose_config_from_defaults_list(found, repository), files
+
+    def _set(self, config: DictConfig, settings: Sequence[Word], skeleton: keys.Tree) -> dict[str, Any]:
+        """The plain values of a configuration after single values were set in it."""
+        OmegaConf.set_struct(config, True)
+        parsed = [parse(word, free=keys.is_free(word.key, skeleton)) for word in settings]
+        self.loader._apply_overrides_to_config(parsed, config)
+        return _as_plain(config)
+
+    def _set_literal(
+        self, values: dict[str, Any], given: Words, found: dict[str, str], broken: frozenset[str]
+    ) -> list[UserError]:
+        """Sets what is taken to the letter, then what a saved model brings, and notes where each came from."""
+        errors: list[UserError] = []
         for key, value in given.literal.items():
             unknown = keys.unknown_key(Word(key, str(value)), values, has=self.has)
-            if unknown is not None and key.partition(".")[0] not in broken:
-                errors.append(unknown)
-            elif unknown is None:
+            if unknown is None:
                 keys.set_value(values, key, value)
                 found[key] = origins.COMMAND_LINE
+            elif key.partition(".")[0] not in broken:
+                errors.append(unknown)
         for key, (value, file) in given.saved.items():
             if found.get(key) != origins.COMMAND_LINE:
                 keys.set_value(values, key, value)
                 found[key] = f"file {file}"
-        errors += _check_experiment(values)
-        return Composed(values, {key: found.get(key, origins.DEFAULT) for key, _ in keys.leaves(values)}, errors)
+        return errors
 
     def _sources(self, provider: str) -> list[ConfigSource]:
         return [source for source in self.loader.repository.get_sources() if source.provider == provider]
 
-    def _load(self, verb: str, given: Sequence[Word], skeleton: keys.Tree) -> dict[str, Any]:
-        """One composition as plain values.
-
-        Raises:
-            UserError: Hydra refuses it.
-        """
-        overrides = [f"++{word}" if keys.is_free(word.key, skeleton) else str(word) for word in given]
-        try:
-            with hydra_rules():
-                config = self.loader.load_configuration(verb, overrides, RunMode.RUN, from_shell=False)
-            OmegaConf.set_struct(config, False)
-            del config["hydra"]
-            return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-        except (HydraException, OmegaConfBaseException) as error:
-            raise _hydra_error(error, given) from error
+    def _explained(self, error: Exception, given: Sequence[Word]) -> UserError:
+        """Hydra's error as ours, without its hint to add a key that does not exist."""
+        where = " ".join(str(word) for word in given) or "conf/"
+        if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+            group, _, name = error.missing_cfg_file.partition("/")
+            if name:
+                known = self.names(group)
+                return UserError(
+                    f"a file asks for {group}={name}, which there is not", where=where, allowed=name_list(name, known)
+                )
+        cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) and not str(error) else error
+        lines = str(cause).split("To append to your config")[0].strip().splitlines()
+        return UserError(lines[0] if lines else type(cause).__name__, where=where)
 
 
-def parse(word: Word) -> Override:
-    """One word as Hydra understands it.
+def parse(word: Word, *, free: bool = False) -> Override:
+    """One word as Hydra understands it; a free one may add its key.
 
     Raises:
         UserError: It does not parse.
     """
     try:
         with hydra_rules():
-            return OverridesParser.create().parse_override(str(word))
+            return OverridesParser.create().parse_override(f"++{word}" if free else str(word))
     except HydraException as error:
         raise UserError(
             f"the value of {word.key} cannot be read: {str(error).splitlines()[0]}",
@@ -174,6 +195,10 @@ def hydra_rules() -> Iterator[None]:
         yield
     finally:
         version.VersionBase.instance().version_base = before
+
+
+def _as_plain(config: DictConfig) -> dict[str, Any]:
+    return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
 def _readable(words: Sequence[Word]) -> tuple[list[Word], list[UserError]]:
@@ -231,10 +256,3 @@ def _check_experiment(values: dict[str, Any]) -> list[UserError]:
             do="make `# @package _global_` the first line of the file",
         )
     ]
-
-
-def _hydra_error(error: Exception, given: Sequence[Word]) -> UserError:
-    """Hydra's message without its hint to add a key that does not exist."""
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) and not str(error) else error
-    lines = str(cause).split("To append to your config")[0].strip().splitlines()
-    return UserError(lines[0] if lines else type(cause).__name__, where=" ".join(str(w) for w in given) or "conf/")

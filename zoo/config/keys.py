@@ -49,7 +49,7 @@ def is_free(key: str, values: Tree) -> bool:
 
 
 def check_keys(
-    given: Sequence[Word], values: Tree, *, broken: set[str], has: Callable[[str, str], bool]
+    given: Sequence[Word], values: Tree, *, broken: frozenset[str], has: Callable[[str, str], bool]
 ) -> tuple[list[Word], list[UserError]]:
     """The words whose keys exist, and errors for the others.
 

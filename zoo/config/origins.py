@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.defaults_list import create_defaults_list
+from hydra._internal.config_repository import IConfigRepository
 from hydra.core.default_element import GroupDefault, ResultDefault
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from zoo.config import keys
@@ -34,20 +32,22 @@ def of_words(values: keys.Tree, words: Sequence[Word]) -> dict[str, str]:
     return found
 
 
-def of_files(loader: ConfigLoaderImpl, verb: str, choices: Sequence[str]) -> dict[str, str]:
+def of_files(repository: IConfigRepository, verb: str, composed: Sequence[ResultDefault]) -> dict[str, str]:
     """The leaves that files set which were chosen: an experiment, or an option written as YAML.
 
     Files that are there by default, and the defaults of components, are left out.
     """
-    if not choices:
-        return {}
-    usual = {item.config_path for item in _defaults(loader, verb, [])}
-    chosen = [item for item in _defaults(loader, verb, choices) if item.config_path not in usual]
+    usual = _usual(repository, verb)
     files: dict[str, str] = {}
     found: dict[str, str] = {}
-    for item in chosen:
+    chosen = []
+    for item in composed:
         path = str(item.config_path)
-        loaded = loader.repository.load_config(path)
+        if path in usual or item.parent in usual - {verb}:
+            usual.add(path)
+            continue
+        chosen.append(item)
+        loaded = repository.load_config(path)
         if loaded is not None and not loaded.path.startswith("zoo://"):
             files[path] = f"file {path}.yaml"
             values = OmegaConf.to_container(loaded.config, resolve=False)
@@ -55,17 +55,16 @@ def of_files(loader: ConfigLoaderImpl, verb: str, choices: Sequence[str]) -> dic
             found |= {key: files[path] for key, _ in keys.leaves(_own(values), prefix)}
     for item in chosen:
         if str(item.config_path) not in files:
-            chooser = files.get(str(item.parent)) or _chooser(loader, files, str(item.config_path))
+            chooser = files.get(str(item.parent)) or _chooser(repository, files, str(item.config_path))
             found |= {f"{item.package}.name": chooser} if chooser else {}
     return found
 
 
-def _defaults(loader: ConfigLoaderImpl, verb: str, choices: Sequence[str]) -> list[ResultDefault]:
-    parsed = OverridesParser.create().parse_overrides(list(choices))
-    found = create_defaults_list(
-        repo=loader.repository, config_name=verb, overrides_list=parsed, prepend_hydra=True, skip_missing=False
-    )
-    return [item for item in found.defaults if not str(item.config_path).startswith("hydra/")]
+def _usual(repository: IConfigRepository, verb: str) -> set[str]:
+    """The primary file, and the options in its defaults list."""
+    loaded = repository.load_config(verb)
+    items = (loaded.defaults_list if loaded else None) or []
+    return {verb} | {f"{item.group}/{item.value}" for item in items if isinstance(item, GroupDefault)}
 
 
 def _own(values: Any) -> dict[str, Any]:
@@ -73,11 +72,11 @@ def _own(values: Any) -> dict[str, Any]:
     return {key: value for key, value in values.items() if key != "defaults"} if isinstance(values, dict) else {}
 
 
-def _chooser(loader: ConfigLoaderImpl, files: Mapping[str, str], config_path: str) -> str:
+def _chooser(repository: IConfigRepository, files: Mapping[str, str], config_path: str) -> str:
     """The chosen file whose `override /optimizer: sgd` picked a component, "" for none."""
     group, _, name = config_path.partition("/")
     for path in files:
-        loaded = loader.repository.load_config(path)
+        loaded = repository.load_config(path)
         for item in (loaded.defaults_list if loaded else None) or []:
             if isinstance(item, GroupDefault) and str(item.group).strip("/") == group:
                 chosen = item.value if isinstance(item.value, list) else [item.value]

@@ -11,15 +11,13 @@ from typing import Any
 
 from annotated_types import Ge, Gt, Le, Lt
 
+from zoo.config.words import MISSING
 from zoo.errors import PluginError
 from zoo.kinds import BY_NAME
 from zoo.registry import Entry
 
 REQUIRED = inspect.Parameter.empty
 """Default of an option that has none."""
-
-MISSING = "???"
-"""How a configuration writes a value that the user must give."""
 
 Auto = typing.Literal["auto"]
 Share = typing.Annotated[float, Ge(0), Lt(1)]

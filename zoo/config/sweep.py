@@ -29,6 +29,16 @@ from zoo.plugins import Plugins
 CODED = "path-"
 """Begins a value that is coded for its way through Hydra."""
 
+QUIET = (
+    "hydra/job_logging=none",
+    "hydra/hydra_logging=none",
+    "hydra.output_subdir=null",
+    "hydra.sweep.dir=.",
+    "hydra.sweep.subdir=.",
+    "hydra.job.chdir=false",
+)
+"""Hydra writes nothing of its own in a job and changes no folder."""
+
 CHECKED_VALUES = 20
 """So many values of each swept key are checked before the first job starts; the others when their job starts."""
 
@@ -101,7 +111,7 @@ class _Task:
 
 
 def _launch(composer: Composer, given: Words, task: _Task, source_for: choices.SourceFor) -> list[object]:
-    overrides = [str(word) for word in given.launch]
+    overrides = [*QUIET, *(str(word) for word in given.launch)]
     overrides += [str(_encode(word, composer, source_for)) for word in (*given.plain, *_literal(given))]
     try:
         config = composer.loader.load_configuration(compose.VERB, overrides, RunMode.MULTIRUN, from_shell=False)

@@ -7,7 +7,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from zoo.config import schema
+from zoo.config import schema, words
 from zoo.config.run_config import Component, FinetuneConfig, RunConfig, TrainConfig
 from zoo.errors import UserError, name_list
 from zoo.kinds import BY_GROUP
@@ -77,7 +77,7 @@ class Binder:
         checked: dict[str, Any] = {}
         for option in schema.options(entry):
             leaf = f"{key}.{option.name}"
-            if option.name not in node or node[option.name] == schema.MISSING:
+            if option.name not in node or node[option.name] == words.MISSING:
                 if option.required:
                     self.errors.append(_missing(kind, entry.full_name, leaf, option))
                 continue

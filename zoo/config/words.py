@@ -19,6 +19,9 @@ PATH_KEYS = frozenset({"weights", "resume", "run.dir", "run.root", "data.path", 
 SHORTHAND_KEYS = frozenset({"data", "model"})
 """Groups that take a path instead of a registered name."""
 
+MISSING = "???"
+"""How a configuration writes a value that the user must give."""
+
 SEARCHPATH = "hydra.searchpath"
 """Folders of the user's own YAML."""
 
@@ -45,6 +48,7 @@ class Words:
         launch: Words for Hydra's sweeper and launcher, in a sweep.
         saved: Dotted key to value and the file it stands in, where a saved model is continued; what is given on the
             command line goes before it.
+        refused: Groups whose shorthand could not be resolved: what their options are is not known.
         notes: What was decided about a shorthand, one sentence each.
     """
 
@@ -53,6 +57,7 @@ class Words:
     searchpath: str | None = None
     launch: tuple[Word, ...] = ()
     saved: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
+    refused: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
 
@@ -90,11 +95,14 @@ def looks_like_path(value: str) -> bool:
     return value.startswith((".", "/", "~")) or exists(value)
 
 
-def settle_home(value: str) -> str:
-    """`~/x` with the home folder in place; a file whose name begins with `~` is told apart by `./`."""
-    if not value.startswith("~"):
-        return value
-    return f"./{value}" if os.path.lexists(value) else os.path.expanduser(value)
+def settle(value: str) -> str:
+    """A path that means the same to every reader: `~/x` with the home folder in place.
+
+    A file here whose name begins with `~`, or is the mark of a missing value, is told apart by `./`.
+    """
+    if value == MISSING or (value.startswith("~") and os.path.lexists(value)):
+        return f"./{value}"
+    return os.path.expanduser(value)
 
 
 def unquote(value: str) -> str:
@@ -136,7 +144,7 @@ def _literal(word: Word) -> str | None:
     value = unquote(word.value)
     if not value:
         raise UserError(f"{word.key} is empty", where=str(word), allowed="a path", do=f"leave {word.key}= out")
-    return None if value in ("null", "None") else settle_home(value)
+    return None if value in ("null", "None") else settle(value)
 
 
 def _for_hydra(word: Word, *, sweep: bool) -> Word:

@@ -59,6 +59,7 @@ class ModelSpec:
         preprocess: Follows the weights chosen; the size may have been adapted to the data.
         weights: All known sets of weights, the default first.
         ignored_keys: Regular expressions of keys in published files that this network leaves out (auxiliary heads).
+        fresh_keys: Regular expressions of the network's keys that published files may lack; they start fresh.
         args: Extra arguments with which the library built the network; they travel with the saved model.
     """
 
@@ -71,6 +72,7 @@ class ModelSpec:
     preprocess: Preprocess
     weights: tuple[WeightsRecord, ...] = ()
     ignored_keys: tuple[str, ...] = ()
+    fresh_keys: tuple[str, ...] = ()
     args: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -215,11 +215,13 @@ class Loop:
         c, schedule = self.counters, self.job.schedule
         progress = min(1.0, c.step / c.planned_steps)
         factor = schedule(progress)
+        momentum = schedule.momentum(progress) if hasattr(schedule, "momentum") else None
         for group, base in zip(self.job.optimizer.param_groups, self.base_lrs, strict=True):
             group["lr"] = base * factor
-            momentum = getattr(schedule, "momentum", None)
             if momentum is not None and "momentum" in group:
-                group["momentum"] = momentum(progress)
+                group["momentum"] = momentum
+            elif momentum is not None and "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
 
     def _validate(self) -> None:
         """Scores the network (its average, where there is one), keeps the best, writes a row and a checkpoint."""

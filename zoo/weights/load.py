@@ -15,7 +15,7 @@ from zoo.errors import UserError
 from zoo.weights.caches import hub_cache_folder, hub_files, split_hub_id, torch_cache_file
 from zoo.weights.files import read_path, sha256_of
 
-COUNTER = re.compile(r"(?:^|\.)num_batches_tracked$")
+COUNTER = r"(?:.*\.)?num_batches_tracked$"
 """BatchNorm's step counters: files of before 2018 lack them, and nothing here reads them."""
 
 
@@ -121,17 +121,18 @@ def load_weights(model: Model, found: FoundWeights | None, *, head_is_new: bool)
     head = f"{model.spec.classifier}."
     wanted = {name: value for name, value in own.items() if not (head_is_new and name.startswith(head))}
     file, unused = _without_ignored(found.tensors, model.spec, head=head if head_is_new else None)
-    fit = _compare(wanted, file)
+    fresh_by_rule = re.compile("|".join((COUNTER, *model.spec.fresh_keys)))
+    fit = _compare(wanted, file, fresh_by_rule)
     fitted = file
     if not fit.good and model.convert is not None:
         converted = model.convert(found.tensors, found.record)
         fitted, _ = _without_ignored(converted, model.spec, head=head if head_is_new else None)
-        fit = _compare(wanted, fitted)
+        fit = _compare(wanted, fitted, fresh_by_rule)
     if not fit.good:
         raise _misfit(model.spec, found, fit)
     _check_numbers(fitted, found)
     model.module.load_state_dict({name: fitted[name] for name in wanted if name in fitted}, strict=False)
-    fresh = [name for name in own if name not in wanted] + fit.counters
+    fresh = [name for name in own if name not in wanted] + fit.fresh
     adapted = [name for name in wanted if name in file and name in fitted and file[name].shape != fitted[name].shape]
     return LoadReport(
         source=found.source,
@@ -165,25 +166,27 @@ class _Fit:
     missing: list[str]
     extra: list[str]
     misshapen: list[str]
-    counters: list[str]
+    fresh: list[str]
 
     @property
     def good(self) -> bool:
         return not (self.missing or self.extra or self.misshapen)
 
 
-def _compare(wanted: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor]) -> _Fit:
-    """Names and shapes, side by side; missing step counters are no difference."""
+def _compare(
+    wanted: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor], fresh: re.Pattern[str]
+) -> _Fit:
+    """Names and shapes, side by side; names that may start fresh are no difference."""
     absent = [name for name in wanted if name not in file]
     return _Fit(
-        missing=[name for name in absent if not COUNTER.search(name)],
+        missing=[name for name in absent if not fresh.match(name)],
         extra=[name for name in file if name not in wanted],
         misshapen=[
             f"{name} (file {_shape(file[name])}, network {_shape(value)})"
             for name, value in wanted.items()
             if name in file and file[name].shape != value.shape
         ],
-        counters=[name for name in absent if COUNTER.search(name)],
+        fresh=[name for name in absent if fresh.match(name)],
     )
 
 

@@ -344,9 +344,9 @@ def test_archive_cut_off_while_it_is_used(tmp_path, fill):
     path = bundle(fill(tmp_path / "root", {"cat": 2, "dog": 2}), tmp_path / "a.tar")
     source = Archive(path=str(path))
     path.write_bytes(path.read_bytes()[:600])
+    last = source.samples()[0].key  # packed in falling order
     with pytest.raises(OSError, match="cut off"):
-        for sample in source.samples():
-            source.read(sample.key)
+        source.read(last)
 
 
 @pytest.mark.parametrize("name", ["a.rar", "a.7z", "a.gz", "a"])
