@@ -70,9 +70,9 @@ def build(
         options["global_pool"] = pool
     if drop_path:
         options["drop_path_rate"] = drop_path
-    module = _create(arch, tag, options | {"num_classes": classes, "in_chans": channels})
+    module = _create(arch, tag, arguments=options | {"num_classes": classes, "in_chans": channels})
     if drop_path and not any(isinstance(m, DropPath) and m.drop_prob > 0 for m in module.modules()):
-        raise _refusal(arch, "drop_path_rate", "it has no residual branches to drop")
+        raise _refusal(arch, "drop_path_rate", reason="it has no residual branches to drop")
     native = preprocess_of(cfg)
     preprocess = native.with_size(image_size or native.size).with_channels(channels)
     spec = ModelSpec(
@@ -80,7 +80,7 @@ def build(
         library="timm",
         arch=arch,
         classifier=classifier,
-        feature_dim=_feature_dim(arch, module, classifier),
+        feature_dim=_feature_dim(arch, module, classifier=classifier),
         stages=_stages(module, classifier),
         preprocess=preprocess,
         weights=records_of(arch, tag),
@@ -122,7 +122,7 @@ def _input_options(cfg: PretrainedCfg, image_size: int | None) -> dict[str, Any]
     return {"img_size": side} if cfg.fixed_input_size and native != (side, side) else {}
 
 
-def _create(arch: str, tag: str, arguments: dict[str, Any]) -> nn.Module:
+def _create(arch: str, tag: str, *, arguments: dict[str, Any]) -> nn.Module:
     """Calls timm, and says in zoo's terms which argument it did not take.
 
     `exportable` is left off: it takes fused attention out of the network for good.
@@ -136,11 +136,11 @@ def _create(arch: str, tag: str, arguments: dict[str, Any]) -> nn.Module:
         ]
         if not blamed:
             raise
-        raise _refusal(arch, blamed[0], reason.splitlines()[0], arguments[blamed[0]]) from error
+        raise _refusal(arch, blamed[0], reason=reason.splitlines()[0], value=arguments[blamed[0]]) from error
     return module
 
 
-def _refusal(arch: str, key: str, reason: str, value: object = None) -> UserError:
+def _refusal(arch: str, key: str, *, reason: str, value: object = None) -> UserError:
     """That a network cannot take one of the arguments."""
     option = {"img_size": "image_size", "global_pool": "pool", "drop_path_rate": "drop_path"}.get(key, f"args.{key}")
     shown = f" {value!r}" if value is not None else ""
@@ -151,7 +151,7 @@ def _refusal(arch: str, key: str, reason: str, value: object = None) -> UserErro
     )
 
 
-def _feature_dim(arch: str, module: nn.Module, classifier: str) -> int:
+def _feature_dim(arch: str, module: nn.Module, *, classifier: str) -> int:
     """Width of what enters the classifier."""
     head = module.get_submodule(classifier)
     if isinstance(module.get_submodule(classifier.rpartition(".")[0]), AttentionPool2d | RotAttentionPool2d):

@@ -25,7 +25,7 @@ def count(arch: str) -> tuple[int, int]:
     parameters = sum(parameter.numel() for parameter in module.parameters())
     channels, height, _ = get_pretrained_cfg(arch).input_size
     try:
-        return parameters, multiply_adds(module, height, channels)
+        return parameters, multiply_adds(module, size=height, channels=channels)
     except (NotImplementedError, RuntimeError, AssertionError, TypeError, ValueError):
         return parameters, 0
 

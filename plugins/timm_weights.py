@@ -48,7 +48,7 @@ class TimmConverter:
         classes = cfg.num_classes if weight is None else weight.shape[0]
         channels = cfg.input_size[0]
         arguments = {**self.options, "num_classes": classes, "in_chans": channels}
-        published, rules = network_and_filter(self.arch, self.tag, arguments)
+        published, rules = network_and_filter(self.arch, self.tag, arguments=arguments)
         try:
             state = dict(tensors) if rules is None else dict(rules(dict(tensors), published))
         except (RuntimeError, KeyError, ValueError, AssertionError, AttributeError, TypeError, IndexError) as error:
@@ -56,10 +56,10 @@ class TimmConverter:
                 f"the weights do not fit timm/{self.arch}: {type(error).__name__}: {str(error)[:300]}",
                 do="check that the file belongs to this network and these model options",
             ) from error
-        return state if self.channels == channels else self._adapt_channels(published, state, channels)
+        return state if self.channels == channels else self._adapt_channels(published, state, present=channels)
 
     def _adapt_channels(
-        self, published: nn.Module, state: dict[str, torch.Tensor], present: int
+        self, published: nn.Module, state: dict[str, torch.Tensor], *, present: int
     ) -> dict[str, torch.Tensor]:
         """First convolutions for the channels of the data."""
         first = timm.models.get_model_traits(published).get("first_conv")
@@ -78,7 +78,7 @@ class TimmConverter:
         return state
 
 
-def network_and_filter(arch: str, tag: str, arguments: Mapping[str, Any]) -> tuple[nn.Module, Filter | None]:
+def network_and_filter(arch: str, tag: str, *, arguments: Mapping[str, Any]) -> tuple[nn.Module, Filter | None]:
     """A network with random values, and the rules that timm has for files of its family, or None."""
     noted: list[Filter] = []
 
@@ -112,4 +112,4 @@ def ignored_keys(arch: str, module: nn.Module) -> tuple[str, ...]:
 
 def fresh_keys(arch: str, tag: str) -> tuple[str, ...]:
     """Keys that published files lack: sets that were made without a classifier have no norm before it, either."""
-    return (r"head\.norm\.",) if tag == "fcmae" or arch.startswith("davit_") and arch.endswith("_fl") else ()
+    return (r"head\.norm\.",) if tag == "fcmae" or (arch.startswith("davit_") and arch.endswith("_fl")) else ()

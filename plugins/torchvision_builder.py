@@ -62,7 +62,7 @@ def build(
     )
     first = _first_conv(module)
     if channels != 3:
-        _set_channels(module, first, channels)
+        _set_channels(module, first, channels=channels)
     preprocess = native.with_size(image_size or native.size).with_channels(channels)
     spec = ModelSpec(
         name=f"torchvision/{arch}",
@@ -117,7 +117,7 @@ def _first_conv(module: nn.Module) -> str:
     return names[0]
 
 
-def _set_channels(module: nn.Module, path: str, channels: int) -> None:
+def _set_channels(module: nn.Module, path: str, *, channels: int) -> None:
     """Puts a convolution for other channels in the first one's place, with its random values carried over."""
     old = cast(nn.Conv2d, module.get_submodule(path))
     new = nn.Conv2d(

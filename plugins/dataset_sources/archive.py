@@ -73,7 +73,7 @@ class Archive:
         self._reader: TableReader | None = None
         self.task, self.classes = Task.SINGLE_LABEL, tuple[str, ...]()
         if tables:
-            self._reader = TableReader(self._tree, tables, options, named_shards=True)
+            self._reader = TableReader(self._tree, tables, options=options, named_shards=True)
             self.task, self.classes = self._reader.task, self._reader.classes
             self.notes, self._samples = self._reader.notes, self._reader.samples
             return

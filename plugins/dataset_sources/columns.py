@@ -60,12 +60,12 @@ def choose_columns(table: Rows, options: TableOptions, *, where: str) -> ChosenC
         UserError: A column is not there, or none has a usual name.
     """
     place = f"{where}/{table.path}"
-    split = _pick(options.split_column, _SPLIT_COLUMN_NAMES, table, where=place)
-    group = _pick(options.group_column, _GROUP_COLUMN_NAMES, table, where=place)
-    image = _pick(options.image_column, _IMAGE_NAMES, table, where=place)
+    split = _pick(options.split_column, _SPLIT_COLUMN_NAMES, table=table, where=place)
+    group = _pick(options.group_column, _GROUP_COLUMN_NAMES, table=table, where=place)
+    image = _pick(options.image_column, _IMAGE_NAMES, table=table, where=place)
     if image is None and len(table.embedded) == 1:
         image = next(iter(table.embedded))
-    label = _pick(options.label_column, _LABEL_NAMES, table, where=place)
+    label = _pick(options.label_column, _LABEL_NAMES, table=table, where=place)
     rest = [name for name in table.columns if name not in (split, group, image)]
     if label is None and image is not None and len(rest) == 1:
         label = rest[0]
@@ -82,7 +82,7 @@ def choose_columns(table: Rows, options: TableOptions, *, where: str) -> ChosenC
     return ChosenColumns(image, label, split, group)
 
 
-def _pick(wanted: str | None, usual: Sequence[str], table: Rows, *, where: str) -> str | None:
+def _pick(wanted: str | None, usual: Sequence[str], *, table: Rows, where: str) -> str | None:
     """The named column, or for `auto` the first of the usual names that the table has."""
     if wanted is None:
         return None

@@ -117,7 +117,7 @@ def list_folders(tree: Tree) -> FolderListing:
     if elsewhere:
         named = ", ".join(f"{name!r} ({count})" for name, count in sorted(elsewhere.items()))
         notes.append(f"left out images outside train, val and test: {named}")
-    return FolderListing(tuple(samples), (*notes, *_empty_class_notes(tree, samples, class_depth)))
+    return FolderListing(tuple(samples), (*notes, *_empty_class_notes(tree, samples, class_depth=class_depth)))
 
 
 def _wrapper(images: Sequence[FileInfo]) -> list[str]:
@@ -168,7 +168,7 @@ def _ignored_note(files: Iterable[FileInfo]) -> list[str]:
     return [f"left out {sum(ignored.values())} files without the ending of an image: {named}"]
 
 
-def _empty_class_notes(tree: Tree, samples: Sequence[Sample], class_depth: int) -> list[str]:
+def _empty_class_notes(tree: Tree, samples: Sequence[Sample], *, class_depth: int) -> list[str]:
     """Names class folders without an image; such a class does not exist for training."""
     filled = {"/".join(sample.key.split("/")[: class_depth + 1]) for sample in samples}
     parents = {name.rpartition("/")[0] for name in filled}

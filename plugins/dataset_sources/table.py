@@ -68,7 +68,7 @@ class Table:
             )
         self.location = str(full)
         self.name = full.resolve().stem or "table"
-        self._reader = TableReader(tree, files, options, named_shards=full.is_dir())
+        self._reader = TableReader(tree, files, options=options, named_shards=full.is_dir())
         self.task, self.classes, self.notes = self._reader.task, self._reader.classes, self._reader.notes
 
     def samples(self) -> Sequence[Sample]:
@@ -126,7 +126,7 @@ class TableReader:
         named_shards: Take the split from names such as `train-00000-of-00004.parquet`.
     """
 
-    def __init__(self, tree: Tree, files: Sequence[str], options: TableOptions, *, named_shards: bool) -> None:
+    def __init__(self, tree: Tree, files: Sequence[str], *, options: TableOptions, named_shards: bool) -> None:
         self._tree, self._options = tree, options
         tables = [open_rows(tree, path) for path in files]
         self._columns = choose_columns(tables[0], options, where=tree.location)
@@ -136,7 +136,7 @@ class TableReader:
         self.task = self._task(labels)
         gathered = _Gathered()
         for table, values in zip(tables, labels, strict=True):
-            self._add(gathered, table, values, names=names, split=by_shard.get(table.path))
+            self._add(gathered, table, labels=values, names=names, split=by_shard.get(table.path))
         self.samples = tuple(gathered.samples.values())
         self._places = gathered.places
         self.classes = names
@@ -190,7 +190,7 @@ class TableReader:
         return Task.MULTI_LABEL if several else Task.SINGLE_LABEL
 
     def _add(
-        self, gathered: _Gathered, table: Rows, labels: Sequence[Any], *, names: tuple[str, ...], split: str | None
+        self, gathered: _Gathered, table: Rows, *, labels: Sequence[Any], names: tuple[str, ...], split: str | None
     ) -> None:
         where = f"{self._tree.location}/{table.path}"
         embedded = self._columns.image in table.embedded

@@ -172,13 +172,33 @@ def test_a_torn_open_image_is_a_bad_image(tmp_path):
         list_images(opened)[0].read()
 
 
-def test_an_image_listed_twice_is_read_twice_at_once(tmp_path):
+def test_an_image_listed_twice_is_never_decoded_twice_at_once(tmp_path, monkeypatch):
+    import threading
+    import time
     from concurrent.futures import ThreadPoolExecutor
 
-    path = picture(tmp_path / "x.png", np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
+    from PIL.PngImagePlugin import PngImageFile
+
+    inside, most, guard, load = 0, 0, threading.Lock(), PngImageFile.load
+
+    def slow_load(self):
+        nonlocal inside, most
+        with guard:
+            inside += 1
+            most = max(most, inside)
+        time.sleep(0.005)
+        try:
+            return load(self)
+        finally:
+            with guard:
+                inside -= 1
+
+    path = picture(tmp_path / "x.png")
+    monkeypatch.setattr(PngImageFile, "load", slow_load)
     with Image.open(path) as opened, ThreadPoolExecutor(8) as pool:
-        found = list(pool.map(lambda item: item.read(), list_images([opened] * 16)))
+        found = list(pool.map(lambda item: item.read(), list_images([opened] * 8)))
     assert len(set(found)) == 1
+    assert most == 1
 
 
 file_names = st.text(

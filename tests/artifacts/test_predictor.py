@@ -241,6 +241,13 @@ def test_equal_probabilities_come_in_the_order_of_the_classes(photos):
     assert [label for label, _ in row.top] == list(CLASSES[:5])
 
 
+def test_a_label_exactly_at_its_threshold_is_given(photos):
+    used = predictor(task=Task.MULTI_LABEL, thresholds=(0.5, 0.5000001, 0.4999999, *(0.9,) * 4))
+    nn.init.zeros_(used.model.module[5].weight)
+    nn.init.zeros_(used.model.module[5].bias)
+    assert used.predict(photos[0])[0].labels == (CLASSES[0], CLASSES[2])
+
+
 @pytest.mark.parametrize("number", ["batch_size", "top_k"])
 def test_numbers_below_one_are_refused(photos, number):
     with pytest.raises(UserError, match=f"{number} is 0"):

@@ -86,5 +86,5 @@ trees = st.recursive(
 def test_set_value_rebuilds_a_tree_from_its_leaves(tree: dict[str, Any]) -> None:
     rebuilt: dict[str, Any] = {}
     for key, value in leaves(tree):
-        set_value(rebuilt, key, value)
+        set_value(rebuilt, key, value=value)
     assert rebuilt == tree

@@ -22,7 +22,11 @@ def register_heads(register):
     register("lion", "acme_lion:Lion", summary="A head with a mane", source="arXiv:2302.06675", size=7)
 """
 )
-LION = "class Lion:\n    def __init__(self, features, classes, *, rate: float = 0.5, beta: float = 0.9):\n        self.beta = beta\n"
+LION = """
+class Lion:
+    def __init__(self, features, classes, *, rate: float = 0.5, beta: float = 0.9):
+        self.beta = beta
+"""
 
 MakeDistribution = Callable[..., Path]
 

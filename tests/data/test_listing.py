@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from zoo.contracts.data import Sample, Task
-from zoo.data.listing import encode_targets, list_for_scoring, list_images, positions_by_split
+from zoo.data.listing import encode_targets, list_images, positions_by_split
 from zoo.errors import PluginError, UserError
 
 
@@ -207,39 +207,3 @@ def test_list_images_multi_label_takes_a_single_tag(source_of, photo):
 def test_positions_by_split_leaves_empty_ones_out():
     found = positions_by_split(["val", "train", "val"])
     assert {k: v.tolist() for k, v in found.items()} == {"train": [1], "val": [0, 2]}
-
-
-# --- scoring -------------------------------------------------------------------------------------------------------
-
-
-def test_list_for_scoring_takes_the_test_images(source_of, photo):
-    samples = [Sample(f"{s}{i}", ("a",), s) for s in ("train", "val", "test") for i in range(3)]
-    source = source_of(samples, {s.key: photo() for s in samples})
-    listing = list_for_scoring(source, classes=("a", "b"), task=Task.SINGLE_LABEL, channels=3)
-    assert [s.key for s in listing.samples] == ["test0", "test1", "test2"]
-    assert listing.classes == ("a", "b")
-    assert "scored on the images of its split test" in listing.notes
-
-
-def test_list_for_scoring_takes_all_where_there_are_no_splits(memory_source):
-    listing = list_for_scoring(memory_source({"b": 3}), classes=("b", "a"), task=Task.SINGLE_LABEL, channels=3)
-    assert {s.split for s in listing.samples} == {"test"}
-    assert listing.targets.tolist() == [0, 0, 0]
-
-
-def test_list_for_scoring_refuses_labels_that_the_network_does_not_know(memory_source):
-    with pytest.raises(UserError) as caught:
-        list_for_scoring(memory_source({"catt": 3}), classes=("dog", "cat"), task=Task.SINGLE_LABEL, channels=3)
-    assert "'catt'" in str(caught.value)
-    assert "allowed: cat, dog" in str(caught.value)
-
-
-def test_list_for_scoring_refuses_several_labels_for_a_network_of_one(source_of):
-    source = source_of([Sample("1", ("a", "b"))], task=Task.MULTI_LABEL)
-    with pytest.raises(UserError, match="several labels"):
-        list_for_scoring(source, classes=("a", "b"), task=Task.SINGLE_LABEL, channels=3)
-
-
-def test_list_for_scoring_refuses_no_images(source_of):
-    with pytest.raises(UserError, match="no images"):
-        list_for_scoring(source_of([]), classes=("a", "b"), task=Task.SINGLE_LABEL, channels=3)

@@ -16,7 +16,7 @@ from zoo_plugins.dataset_sources.folder import Folder
 
 from zoo.contracts.data import Sample, Task
 from zoo.data import pack as module
-from zoo.data.listing import list_for_scoring, list_images
+from zoo.data.listing import Listing, list_images
 from zoo.data.pack import fingerprint, pack, pack_key, read_images
 from zoo.errors import UserError
 from zoo.imaging.decode import decode
@@ -123,20 +123,26 @@ def test_pack_reports_progress(memory_source):
     assert calls == [(i, 18) for i in range(1, 19)]
 
 
-def test_pack_for_scoring_needs_no_training_images(memory_source):
+def scored(source, split="test"):
+    """A listing of images that a finished network is to be scored on: no training images, or few."""
+    samples = tuple(dataclasses.replace(s, split=split) for s in sorted(source.samples(), key=lambda s: s.key))
+    return Listing("x", "x", Task.SINGLE_LABEL, samples, ("dog", "cat", "owl"), 3, 16)
+
+
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_pack_for_scoring_needs_no_training_images_of_each_class(memory_source, split):
     source = memory_source({"cat": 3})
-    listing = list_for_scoring(source, classes=("dog", "cat"), task=Task.SINGLE_LABEL, channels=3)
-    bundle = packed(source, listing=listing)
-    assert {k: len(v) for k, v in bundle.splits.items()} == {"test": 3}
-    assert bundle.facts.train_images == 0
+    bundle = packed(source, listing=scored(source, split))
+    assert {k: len(v) for k, v in bundle.splits.items()} == {split: 3}
+    assert bundle.classes == ("dog", "cat", "owl")
+    assert bundle.targets.tolist() == [1, 1, 1]
 
 
 def test_pack_for_scoring_refuses_nothing_but_bad_files(memory_source):
     source = memory_source({"cat": 3})
     source.contents = dict.fromkeys(source.contents, b"")
-    listing = list_for_scoring(source, classes=("dog", "cat"), task=Task.SINGLE_LABEL, channels=3)
-    with pytest.raises(UserError, match="not one image"):
-        packed(source, listing=listing, max_bad_fraction=1.0)
+    with pytest.raises(UserError, match="all images are bad files"):
+        packed(source, listing=scored(source), max_bad_fraction=1.0)
 
 
 # --- quarantine ----------------------------------------------------------------------------------------------------

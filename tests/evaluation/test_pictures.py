@@ -110,6 +110,13 @@ def test_draw_confusion_shortens_long_names_in_the_middle(figures):
     assert all(len(name) <= 28 and "…" in name for name in shown)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a\n\tb  c", "a b c"), ("\x1b[1m", "?[1m"), ("\udce9", "?"), (" ", "?"), ("衣 服", "衣 服")]
+)
+def test_printable_keeps_what_can_be_shown(name, expected):
+    assert pictures.printable(name) == expected
+
+
 def test_draw_confusion_title_gives_split_and_accuracy(figures):
     scores = scores_of(4)
     draw_confusion(scores)

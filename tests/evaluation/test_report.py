@@ -129,7 +129,8 @@ def _text(content: bytes) -> str:
 
 
 @pytest.mark.parametrize(
-    "name", ["$x_1$ and $", "中文 衣服", "nl\nnl", "x" * 300, "\\frac{", "\udce9t\udce9", "<b>&", " ", "\x1b[31m"]
+    "name",
+    ["$\\frac{$", "$x_1$ and $", "中文 衣服", "nl\nnl", "x" * 300, "\\frac{", "\udce9t\udce9", "<b>&", " ", "\x1b[31m"],
 )
 def test_write_report_draws_odd_class_names(tmp_path, name, recwarn):
     write_report(tmp_path, scores_of([name, "plain", "third"]))

@@ -1,7 +1,7 @@
 import pytest
 import torch
-from torch import nn
 from timm.models._manipulate import adapt_input_conv
+from torch import nn
 
 from zoo.contracts.model import Model, ModelSpec, Stage
 from zoo.errors import UserError

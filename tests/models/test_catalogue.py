@@ -68,19 +68,19 @@ def test_matching_names_the_nearest_where_nothing_fits():
 
 def test_row_says_where_the_default_weights_lie():
     facts = {"records": (DEFAULT, OTHER), "year": 2001, "parameters": 77}
-    row = row_of(entry(**facts), "net", [("far", Source("v9")), ("near", Source())], count=False)
+    row = row_of(entry(**facts), "net", sources=[("far", Source("v9")), ("near", Source())], count=False)
     assert (row.weights, row.source, row.path) == ("at hand", "near", Path("/w"))
     assert (row.parameters, row.input_px, row.year, row.record) == (77, 8, 2001, DEFAULT)
     assert row.to_dict()["license"] == "mit"
-    assert row_of(entry(**facts), "net", [("far", Source("v2"))], count=False).weights == "download"
-    assert row_of(entry(), "net", [], count=False).weights == "none"
+    assert row_of(entry(**facts), "net", sources=[("far", Source("v2"))], count=False).weights == "download"
+    assert row_of(entry(), "net", sources=[], count=False).weights == "none"
 
 
 def test_row_counts_parameters_only_where_asked_or_stated():
-    assert row_of(entry(), "net", [], count=False).parameters is None
+    assert row_of(entry(), "net", sources=[], count=False).parameters is None
     facts = {"records": (DEFAULT,)}
-    assert row_of(entry(**facts), "net", [], count=True).parameters == 3 * 4 * 9 + 4 + 4 * 5 + 5
-    assert row_of(entry(refuse), "net", [], count=True).parameters is None
+    assert row_of(entry(**facts), "net", sources=[], count=True).parameters == 3 * 4 * 9 + 4 + 4 * 5 + 5
+    assert row_of(entry(refuse), "net", sources=[], count=True).parameters is None
 
 
 def test_outline_network_holds_no_values_unless_it_must():
@@ -90,7 +90,7 @@ def test_outline_network_holds_no_values_unless_it_must():
 
 
 def test_card_says_all_of_a_network():
-    card = card_of(entry(records=(DEFAULT, OTHER)), "net", [("near", Source("v2"))])
+    card = card_of(entry(records=(DEFAULT, OTHER)), "net", sources=[("near", Source("v2"))])
     assert card.multiply_adds == 6 * 6 * 4 * 3 * 9 + 4 * 5
     assert (card.classifier, card.feature_dim, card.stages) == ("3", 4, (("conv", 3 * 4 * 9 + 4),))
     assert card.options == (("width", 4),)
@@ -103,5 +103,5 @@ def test_card_says_all_of_a_network():
 def test_multiply_adds_agree_with_published_counts(arch, published):
     with torch.device("meta"):
         module = timm.create_model(arch)
-    assert multiply_adds(module, 224, 3) == pytest.approx(published, rel=0.01)
+    assert multiply_adds(module, size=224, channels=3) == pytest.approx(published, rel=0.01)
     assert module.training

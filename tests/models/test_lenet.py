@@ -3,10 +3,10 @@ import math
 import pytest
 import torch
 from torch import nn
+from zoo_plugins.lenet import C3_INPUTS, LeNet5, PartialConv2d, TrainablePool, build
 
 from zoo.errors import UserError
 from zoo.models.build import features_of, parameter_groups
-from zoo_plugins.lenet import C3_INPUTS, LeNet5, PartialConv2d, TrainablePool, build
 
 TABLE_I = [  # rows: maps of S2; columns: maps of C3, as printed in the paper
     "X...XXX..XXXX.XX",
@@ -24,7 +24,10 @@ def make(**options):
 
 def test_build_has_the_parameters_of_the_paper():
     module = make().module
-    counts = {name: sum(p.numel() for p in getattr(module, name).parameters()) for name in ("c1", "s2", "c3", "s4", "c5", "f6")}
+    counts = {
+        name: sum(p.numel() for p in getattr(module, name).parameters())
+        for name in ("c1", "s2", "c3", "s4", "c5", "f6")
+    }
     assert counts == {"c1": 156, "s2": 12, "c3": 1516, "s4": 32, "c5": 48120, "f6": 10164}
     assert sum(counts.values()) == 60_000
 

@@ -53,7 +53,16 @@ def test_models_without_a_pattern_lists_all(capsys):
 
 def test_show_says_all_of_one_network(capsys):
     text = run(capsys, "show", "resnet18")
-    for fact in ("timm/resnet18", "11,689,512", "1.8 G", "fc, fed 512 features", "layer4", "model.drop_path=0.0", "a1_in1k", "tv_in1k"):
+    for fact in (
+        "timm/resnet18",
+        "11,689,512",
+        "1.8 G",
+        "fc, fed 512 features",
+        "layer4",
+        "model.drop_path=0.0",
+        "a1_in1k",
+        "tv_in1k",
+    ):
         assert fact in text
     card = json.loads(run(capsys, "show", "lenet5", "--json"))
     assert (card["parameters"], card["feature_dim"], card["weights"]) == (60_850, 84, "none")
@@ -81,4 +90,10 @@ def test_models_prints_help(capsys):
 
 
 def test_short_count_keeps_one_decimal():
-    assert [short_count(n) for n in (None, 12, 1500, 11_689_512, 4_100_000_000)] == ["-", "12", "1.5 k", "11.7 M", "4.1 G"]
+    assert [short_count(n) for n in (None, 12, 1500, 11_689_512, 4_100_000_000)] == [
+        "-",
+        "12",
+        "1.5 k",
+        "11.7 M",
+        "4.1 G",
+    ]

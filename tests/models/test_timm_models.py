@@ -4,19 +4,22 @@ import pytest
 import timm
 import torch
 from timm.layers import DropPath
-
-from zoo.errors import UserError
-from zoo.models.build import features_of, replace_head
 from zoo_plugins.timm_builder import build
 from zoo_plugins.timm_counts import count, write_table
 from zoo_plugins.timm_provider import TimmModels
 
+from zoo.errors import UserError
+from zoo.models.build import features_of, replace_head
+
 FAMILIES = [
-    "resnet18", "tf_efficientnet_lite0", "efficientnet_b0", "vgg11", "legacy_xception", "inception_v3", "inception_v4",
-    "inception_resnet_v2", "convnext_atto", "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224",
-    "mobilenetv3_small_050", "regnety_002", "densenet121", "dla34", "dpn48b", "ghostnet_050", "nfnet_f0", "rdnet_tiny",
-    "pit_ti_224", "poolformer_s12", "caformer_s18", "csatv2", "hrnet_w18_small", "mixer_s32_224", "resnetv2_18",
-    "nasnetalarge", "vit_base_patch16_siglip_224",
+    "resnet18", "tf_efficientnet_lite0", "vgg11", "legacy_xception", "inception_v3", "inception_v4", "convnext_atto",
+    "vit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "mobilenetv3_small_050", "regnety_002", "densenet121",
+    "dla34", "dpn48b", "ghostnet_050", "pit_ti_224", "poolformer_s12", "mixer_s32_224", "resnetv2_18",
+    "inception_resnet_v2",
+]  # fmt: skip
+MORE_FAMILIES = [
+    "efficientnet_b0", "nfnet_f0", "rdnet_tiny", "caformer_s18", "csatv2", "hrnet_w18_small", "nasnetalarge",
+    "vit_base_patch16_siglip_224",
 ]  # fmt: skip
 
 
@@ -46,7 +49,7 @@ def test_families_cover_what_they_claim():
     assert len(set(FAMILIES)) == len(FAMILIES) >= 20
 
 
-@pytest.mark.parametrize("arch", FAMILIES)
+@pytest.mark.parametrize("arch", [*FAMILIES, *(pytest.param(arch, marks=pytest.mark.slow) for arch in MORE_FAMILIES)])
 def test_build_puts_every_parameter_into_one_stage_from_input_to_output(arch):
     model = outline(arch)
     names = [name for name, _ in model.module.named_parameters()]
@@ -194,7 +197,9 @@ def test_build_hands_args_to_timm():
     assert model.spec.args == {"qkv_bias": False}
 
 
-@pytest.mark.parametrize(("key", "message"), [("blok", "args.blok"), ("num_classes", "follows the data"), ("img_size", "image_size")])
+@pytest.mark.parametrize(
+    ("key", "message"), [("blok", "args.blok"), ("num_classes", "follows the data"), ("img_size", "image_size")]
+)
 def test_build_refuses_args_that_are_unknown_or_its_own(key, message):
     with pytest.raises(UserError, match=message) as caught:
         outline("resnet18", args={key: 1})

@@ -5,14 +5,14 @@ import pytest
 import torch
 from torchvision import models
 from torchvision.models.vision_transformer import VisionTransformer
+from zoo_plugins.torchvision_builder import TorchvisionConverter, build
+from zoo_plugins.torchvision_families import family_of
+from zoo_plugins.torchvision_provider import TorchvisionModels, records_of
 
 from zoo.contracts.model import FoundWeights
 from zoo.errors import UserError
 from zoo.models.build import features_of
 from zoo.weights.load import load_weights
-from zoo_plugins.torchvision_builder import TorchvisionConverter, build
-from zoo_plugins.torchvision_families import family_of
-from zoo_plugins.torchvision_provider import TorchvisionModels, records_of
 
 SMALL = [
     "alexnet", "densenet121", "efficientnet_b0", "efficientnet_v2_s", "googlenet", "inception_v3", "mnasnet0_5",
@@ -133,7 +133,7 @@ def test_records_leave_out_weights_without_a_classifier():
 
 @pytest.mark.parametrize("arch", ["googlenet", "inception_v3"])
 def test_centred_preprocessing_equals_the_networks_own_input_transform(arch):
-    """torchvision shifts ImageNet-normalised input inside these networks; zoo normalises to mean = std = 0.5 at once."""
+    """torchvision shifts ImageNet-normalised input inside these networks; zoo normalises to 0.5 and 0.5 at once."""
     torch.manual_seed(0)
     model = make(arch)
     with warnings.catch_warnings():

@@ -94,7 +94,9 @@ def make_job(tmp_path: Path):
                 with torch.no_grad():
                     logits = model.module(PREPROCESS.normalise(torch.from_numpy(feed.images)))
                 targets = torch.from_numpy(feed.targets)
-                return float(nn.functional.cross_entropy(logits, targets)), float((logits.argmax(1) == targets).float().mean())
+                return float(nn.functional.cross_entropy(logits, targets)), float(
+                    (logits.argmax(1) == targets).float().mean()
+                )
 
             parts["validate"] = validate
         rows: list[dict[str, object]] = []

@@ -31,7 +31,10 @@ def test_torch_cache_lies_where_torch_looks(home, monkeypatch):
     for name, value in [("TORCH_HOME", str(home / "torch")), ("XDG_CACHE_HOME", str(home / "xdg"))]:
         monkeypatch.delenv("TORCH_HOME", raising=False)
         monkeypatch.setenv(name, value)
-        assert torch_cache_file("https://x.test/a/net-1.pth?x=1") == Path(torch.hub.get_dir()) / "checkpoints" / "net-1.pth"
+        assert (
+            torch_cache_file("https://x.test/a/net-1.pth?x=1")
+            == Path(torch.hub.get_dir()) / "checkpoints" / "net-1.pth"
+        )
 
 
 def fill_torch_cache(url: str) -> Path:

@@ -67,7 +67,7 @@ def test_fetch_keeps_nothing_of_a_file_with_another_hash(stand):
 
 def test_fetch_keeps_nothing_of_a_broken_connection(stand):
     stand.files["/net.pth"], stand.short_by = torch_bytes(), 100
-    with pytest.raises(OSError, match="broke off|IncompleteRead"):
+    with pytest.raises(OSError, match=r"broke off|IncompleteRead"):
         fetch_url(f"{stand.address}/net.pth")
     assert list(torch_cache_file("net.pth").parent.iterdir()) == []
 
@@ -164,7 +164,7 @@ ASK = """
 """
 
 
-@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize("file", ["model.safetensors", pytest.param("pytorch_model.bin", marks=pytest.mark.slow)])
 def test_hub_downloads_a_repository_and_finds_it_again_in_the_cache(stand, tmp_path, file):
     content = save(TENSORS) if file.endswith("safetensors") else torch_bytes()
     stand.files[f"/them/net.v1/resolve/main/{file}"] = content

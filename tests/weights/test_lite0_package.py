@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 from torch.nn import functional
+from zoo_plugins import lite0_package
+from zoo_plugins.lite0_package import RECORD, SHA256, Lite0Package, timm_shapes, under_timm_names
+from zoo_plugins.timm_builder import build
 
 from zoo.contracts.model import WeightsRequest
 from zoo.errors import UserError
 from zoo.weights.files import read_tensors, sha256_of
 from zoo.weights.load import load_weights
-from zoo_plugins import lite0_package
-from zoo_plugins.lite0_package import RECORD, SHA256, Lite0Package, timm_shapes, under_timm_names
-from zoo_plugins.timm_builder import build
 
 SHOE_WORDS = ("shoe", "sandal", "loafer", "clog", "boot", "sock", "sneaker", "moccasin")
 
@@ -97,15 +97,18 @@ def test_renamed_network_gives_the_logits_of_the_specification(model, request_):
 
 def test_renaming_refuses_another_number_shape_or_kind():
     shapes = timm_shapes()
-    good = {f"old{place}.{name.rpartition('.')[2]}": torch.zeros(shape) for place, (name, shape) in enumerate(shapes.items())}
+    good = {
+        f"old{place}.{name.rpartition('.')[2]}": torch.zeros(shape)
+        for place, (name, shape) in enumerate(shapes.items())
+    }
     assert list(under_timm_names(good, shapes)) == list(shapes)
     names = list(good)
     with pytest.raises(UserError, match="295 tensors instead of 296"):
         under_timm_names({name: good[name] for name in names[1:]}, shapes)
-    with pytest.raises(UserError, match="stands where conv_stem.weight"):
+    with pytest.raises(UserError, match=r"stands where conv_stem\.weight"):
         under_timm_names(good | {names[0]: torch.zeros(3)}, shapes)
     swapped = [names[0], names[2], names[1], *names[3:]]  # bias and weight of a norm have one shape
-    with pytest.raises(UserError, match="stands where bn1.weight"):
+    with pytest.raises(UserError, match=r"stands where bn1\.weight"):
         under_timm_names({name: good[name] for name in swapped}, shapes)
 
 

@@ -206,7 +206,15 @@ def test_find_names_every_place_and_three_ways_on():
     with pytest.raises(UserError) as caught:
         find_weights(REQUEST, [("one", Source("/a", "/b")), ("hub", Source("https://x.test"))], say=lambda _: None)
     text = str(caught.value)
-    for words in ("x/net (v1)", "one: /a", "one: /b", "hub: https://x.test", "weights=PATH", "weights=none", "net-v1.pth"):
+    for words in (
+        "x/net (v1)",
+        "one: /a",
+        "one: /b",
+        "hub: https://x.test",
+        "weights=PATH",
+        "weights=none",
+        "net-v1.pth",
+    ):
         assert words in text
     assert caught.value.exit_code == 2
 
@@ -236,3 +244,21 @@ def test_find_takes_a_path_without_asking_anybody(tmp_path):
     assert (hit.source, source.asked) == ("file", [])
     with pytest.raises(UserError, match="no file or folder"):
         find_weights(REQUEST, [], choice="nowhere.pth", say=lambda _: None)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_load_reads_values_of_another_precision(file, kind):
+    source = {k: v.to(kind) if v.is_floating_point() else v for k, v in Net().state_dict().items()}
+    target = Net()
+    load_weights(model_of(target), found(file, source), head_is_new=False)
+    assert target.conv.weight.dtype == torch.float32
+    torch.testing.assert_close(target.conv.weight.detach(), source["conv.weight"].float())
+
+
+def test_load_keeps_the_layout_and_the_identity_of_parameters(file):
+    target = Net().to(memory_format=torch.channels_last)
+    before = target.conv.weight
+    load_weights(model_of(target), found(file, Net().state_dict()), head_is_new=True)
+    assert target.conv.weight is before
+    assert target.conv.weight.is_contiguous(memory_format=torch.channels_last)
+    assert target.conv.weight.requires_grad

@@ -5,13 +5,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 from timm.layers import resample_abs_pos_embed
+from zoo_plugins.timm_builder import build
+from zoo_plugins.timm_weights import network_and_filter
 
 from zoo.contracts.model import FoundWeights, WeightsRequest
 from zoo.errors import UserError
 from zoo.weights.caches import HubCache
 from zoo.weights.load import find_weights, load_weights
-from zoo_plugins.timm_builder import build
-from zoo_plugins.timm_weights import network_and_filter
 
 SMALL = ["test_vit", "test_vit2", "test_resnet", "test_efficientnet", "test_convnext", "test_nfnet", "test_byobnet"]
 
@@ -180,7 +180,7 @@ def test_load_starts_a_norm_fresh_that_headless_files_lack(file):
     report = load_weights(model, found(model, file, published), head_is_new=True)
     assert set(report.reinitialised) == {"head.norm.weight", "head.norm.bias", "head.fc.weight", "head.fc.bias"}
     other = make("convnextv2_atto")
-    with pytest.raises(UserError, match="head.norm"):
+    with pytest.raises(UserError, match=r"head\.norm"):
         load_weights(other, found(other, file, published), head_is_new=True)
 
 
@@ -188,8 +188,8 @@ def test_network_and_filter_leaves_timms_loading_as_it_was():
     from timm.models import _builder
 
     before = _builder.load_pretrained
-    _, rules = network_and_filter("test_vit", "", {"num_classes": 2})
+    _, rules = network_and_filter("test_vit", "", arguments={"num_classes": 2})
     assert rules is not None
     with pytest.raises(TypeError):
-        network_and_filter("test_vit", "", {"nonsense": 2})
+        network_and_filter("test_vit", "", arguments={"nonsense": 2})
     assert _builder.load_pretrained is before

@@ -30,8 +30,8 @@ def score_splits(
 
 def leave_results(
     session: Session, model: Model, bundle: DataBundle, *, scores: dict[str, Scores], outputs: dict[str, Outputs]
-) -> dict[str, Any]:
-    """Writes model/, report/ and record.json, and returns the summary that `--json` prints."""
+) -> None:
+    """Writes model/, report/ and record.json."""
     calibration = calibrate(outputs["val"], task=bundle.task)
     plain = {split: plain_scores(found) for split, found in scores.items()}
     if session.main:
@@ -40,6 +40,10 @@ def leave_results(
             write_report(session.folder.report / split, found)
         write_curves(session.folder.metrics.rows(), session.folder.report / "curves.png")
     session.update(status="finished", finished=now(), scores=plain)
+
+
+def summary_of(session: Session, scores: dict[str, Scores], bundle: DataBundle) -> dict[str, Any]:
+    """What `--json` prints."""
     return {
         "run_dir": str(session.folder.path),
         "classes": list(bundle.classes),

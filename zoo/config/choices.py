@@ -46,7 +46,7 @@ def is_choice(word: Word) -> bool:
     return word.key in BY_GROUP or word.key == "experiment"
 
 
-def resolve_shorthands(words: Words, options: Options, source_for: SourceFor) -> tuple[Words, list[UserError]]:
+def resolve_shorthands(words: Words, options: Options, *, source_for: SourceFor) -> tuple[Words, list[UserError]]:
     """Replaces `data=PATH` and `model=PATH` by a registered name and literal values."""
     plain: list[Word] = []
     notes: list[str] = []

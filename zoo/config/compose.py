@@ -37,7 +37,7 @@ def configure(arguments: Sequence[str], plugins: Plugins, *, source_for: choices
     except UserError as error:
         raise_all([*errors, error])
         raise
-    given, more = choices.resolve_shorthands(given, composer, source_for)
+    given, more = choices.resolve_shorthands(given, composer, source_for=source_for)
     composed = composer.compose(VERB, given)
     errors += more + composed.errors
     if composed.values:

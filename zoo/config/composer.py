@@ -122,7 +122,7 @@ class Composer:
         repository = CachingConfigRepository(self.loader.repository)
         parsed = [parse(word) for word in groups]
         found = create_defaults_list(repository, verb, parsed, prepend_hydra=False, skip_missing=False).defaults
-        files = origins.of_files(repository, verb, found)
+        files = origins.of_files(repository, verb, composed=found)
         return self.loader._compose_config_from_defaults_list(found, repository), files
 
     def _set(self, config: DictConfig, settings: Sequence[Word], skeleton: keys.Tree) -> dict[str, Any]:
@@ -140,13 +140,13 @@ class Composer:
         for key, value in given.literal.items():
             unknown = keys.unknown_key(Word(key, str(value)), values, has=self.has)
             if unknown is None:
-                keys.set_value(values, key, value)
+                keys.set_value(values, key, value=value)
                 found[key] = origins.COMMAND_LINE
             elif key.partition(".")[0] not in broken:
                 errors.append(unknown)
         for key, (value, file) in given.saved.items():
             if found.get(key) != origins.COMMAND_LINE:
-                keys.set_value(values, key, value)
+                keys.set_value(values, key, value=value)
                 found[key] = f"file {file}"
         return errors
 

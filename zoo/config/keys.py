@@ -22,7 +22,7 @@ def leaves(values: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield f"{prefix}{key}", value
 
 
-def set_value(values: dict[str, Any], key: str, value: Any) -> None:
+def set_value(values: dict[str, Any], key: str, *, value: Any) -> None:
     """Sets a dotted key, making the maps on the way."""
     *path, last = key.split(".")
     for part in path:

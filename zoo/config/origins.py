@@ -32,7 +32,7 @@ def of_words(values: keys.Tree, words: Sequence[Word]) -> dict[str, str]:
     return found
 
 
-def of_files(repository: IConfigRepository, verb: str, composed: Sequence[ResultDefault]) -> dict[str, str]:
+def of_files(repository: IConfigRepository, verb: str, *, composed: Sequence[ResultDefault]) -> dict[str, str]:
     """The leaves that files set which were chosen: an experiment, or an option written as YAML.
 
     Files that are there by default, and the defaults of components, are left out.

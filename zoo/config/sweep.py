@@ -170,7 +170,7 @@ def _encode(word: Word, composer: Composer, source_for: choices.SourceFor) -> Wo
 def _encoded(key: str, value: str, composer: Composer, source_for: choices.SourceFor) -> str:
     if key in PATH_KEYS:
         return CODED + value.encode().hex()
-    found, errors = choices.resolve_shorthands(Words((Word(key, value),)), composer, source_for)
+    found, errors = choices.resolve_shorthands(Words((Word(key, value),)), composer, source_for=source_for)
     raise_all(errors)
     option = found.plain[0].value
     return f"{option}@{CODED}{value.encode().hex()}" if found.literal else option

@@ -46,7 +46,8 @@ class DataSource(Protocol):
     """What a component of kind `dataset` builds: it lists samples and reads one; it never writes.
 
     `location` is a path, or a name such as `digits`, for messages. `classes` fixes the order of the label names
-    where the source knows it (a hub's label list); empty means sorted by name.
+    where the source knows it (a hub's label list); empty means sorted by name. A source may also have `notes`, a
+    tuple with a sentence for each thing that it left out or decided for the user.
     """
 
     @property

@@ -123,7 +123,11 @@ def audit(listing: Listing, index: PackIndex, *, max_bad_fraction: float = 0.05)
     good = [by_key[key] for key in index.keys]
     found = duplicates(listing, index)
     rows = _class_table(good, listing.classes)
-    problems = [*_bad_problems(listing, index, max_bad_fraction), *_class_problems(rows), *_duplicate_problems(found)]
+    problems = [
+        *_bad_problems(listing, index, max_bad_fraction=max_bad_fraction),
+        *_class_problems(rows),
+        *_duplicate_problems(found),
+    ]
     return Audit(
         name=listing.name,
         location=listing.location,
@@ -184,7 +188,7 @@ def _sizes(sizes: NDArray[np.int64]) -> SizeStatistics | None:
     return SizeStatistics(three(sizes[:, 0]), three(sizes[:, 1]), three(sizes.min(axis=1)))
 
 
-def _bad_problems(listing: Listing, index: PackIndex, max_bad_fraction: float) -> list[Problem]:
+def _bad_problems(listing: Listing, index: PackIndex, *, max_bad_fraction: float) -> list[Problem]:
     if not index.bad:
         return []
     total = len(listing.samples)

@@ -113,18 +113,19 @@ class Batches:
             PluginError: An augmentation fails, or returns something that is no image.
         """
         order = self._order(epoch)
-        shares = [self._share(order, start, stop) for start, stop in self._bounds[start_step:]]
+        shares = [self._share(order, bounds) for bounds in self._bounds[start_step:]]
         if self._threads == 0:
             for indices, total in shares:
                 batch = self._empty(indices, total)
-                self._fill(batch, 0, len(indices), epoch)
+                self._fill(batch, epoch, part=(0, len(indices)))
                 yield batch
             return
         executor = ThreadPoolExecutor(self._threads, thread_name_prefix="batches")
         ahead: deque[tuple[RawBatch, list[Future[None]]]] = deque()
         try:
             for indices, total in shares:
-                ahead.append(self._submit(executor, indices, total, epoch))
+                batch = self._empty(indices, total)
+                ahead.append((batch, self._submit(executor, batch, epoch=epoch)))
                 if len(ahead) > _BATCHES_AHEAD:
                     yield _finished(*ahead.popleft())
             while ahead:
@@ -138,8 +139,8 @@ class Batches:
         stream = np.random.SeedSequence([self._seed, epoch, _SHUFFLE])
         return self._positions[np.random.Generator(np.random.Philox(stream)).permutation(len(self._positions))]
 
-    def _share(self, order: NDArray[np.int64], start: int, stop: int) -> tuple[NDArray[np.int64], int]:
-        total = stop - start
+    def _share(self, order: NDArray[np.int64], bounds: tuple[int, int]) -> tuple[NDArray[np.int64], int]:
+        start, total = bounds[0], bounds[1] - bounds[0]
         first, last = total * self._rank // self._world, total * (self._rank + 1) // self._world
         return order[start + first : start + last], total
 
@@ -148,23 +149,21 @@ class Batches:
         images = np.empty((len(indices), side, side, self._bundle.channels), np.uint8)
         return RawBatch(images=images, targets=self._bundle.targets[indices], indices=indices, total=total)
 
-    def _submit(
-        self, executor: ThreadPoolExecutor, indices: NDArray[np.int64], total: int, epoch: int
-    ) -> tuple[RawBatch, list[Future[None]]]:
-        batch = self._empty(indices, total)
-        cuts = [len(indices) * i // self._threads for i in range(self._threads + 1)]
-        parts = [(start, stop) for start, stop in itertools.pairwise(cuts) if stop > start]
-        return batch, [executor.submit(self._fill, batch, start, stop, epoch) for start, stop in parts]
+    def _submit(self, executor: ThreadPoolExecutor, batch: RawBatch, *, epoch: int) -> list[Future[None]]:
+        count = len(batch.indices)
+        cuts = [count * i // self._threads for i in range(self._threads + 1)]
+        parts = [part for part in itertools.pairwise(cuts) if part[1] > part[0]]
+        return [executor.submit(self._fill, batch, epoch, part=part) for part in parts]
 
-    def _fill(self, batch: RawBatch, start: int, stop: int, epoch: int) -> None:
-        """Makes the images `start` to `stop` of a batch."""
+    def _fill(self, batch: RawBatch, epoch: int, *, part: tuple[int, int]) -> None:
+        """Makes some images of a batch, from the first of `part` to before the second."""
         pipeline = self._take_pipeline()
-        for i in range(start, stop):
-            batch.images[i] = self._window(int(batch.indices[i]), epoch, pipeline)
+        for i in range(*part):
+            batch.images[i] = self._window(int(batch.indices[i]), epoch, pipeline=pipeline)
         if pipeline is not None:
             self._idle_pipelines.put(pipeline)
 
-    def _window(self, position: int, epoch: int, pipeline: Pipeline | None) -> NDArray[np.uint8]:
+    def _window(self, position: int, epoch: int, *, pipeline: Pipeline | None) -> NDArray[np.uint8]:
         """uint8[size, size, C] of one image."""
         stored, size = self._bundle.images[position], self._preprocess.size
         rng = sample_rng(self._seed, epoch, position=position)
@@ -178,12 +177,11 @@ class Batches:
                 window = window[:, ::-1]
         if pipeline is None:
             return window
-        return self._augmented(np.ascontiguousarray(window), rng, pipeline, position)
+        return self._augmented(np.ascontiguousarray(window), rng, pipeline=pipeline, key=self._bundle.keys[position])
 
     def _augmented(
-        self, window: NDArray[np.uint8], rng: np.random.Generator, pipeline: Pipeline, position: int
+        self, window: NDArray[np.uint8], rng: np.random.Generator, *, pipeline: Pipeline, key: str
     ) -> NDArray[np.uint8]:
-        key = self._bundle.keys[position]
         if not window.flags.writeable:  # a view of the pack; an augmentation may work in place
             window = window.copy()
         try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from zoo.contracts.data import SPLITS, DataFacts, DataSource, Sample, Task
 from zoo.data.splits import assign_splits
-from zoo.errors import PluginError, UserError, name_list
+from zoo.errors import PluginError, UserError
 from zoo.imaging.decode import BadImage, image_mode_channels, image_size
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ def list_images(
     assigned = assign_splits(
         samples, task=source.task, seed=seed, val_fraction=val_fraction, test_fraction=test_fraction
     )
-    classes, class_notes = _classes(assigned.samples, source, notes)
-    side, found_channels, header_notes = _headers(assigned.samples, source, channels)
+    classes, class_notes = _classes(assigned.samples, source, notes=notes)
+    side, found_channels, header_notes = _headers(assigned.samples, source, channels=channels)
     return Listing(
         name=source.name,
         location=source.location,
@@ -140,46 +140,6 @@ def list_images(
         median_side_px=side,
         notes=(*notes, *assigned.notes, *class_notes, *header_notes),
     )
-
-
-def list_for_scoring(source: DataSource, *, classes: Sequence[str], task: Task, channels: int) -> Listing:
-    """Lists labelled images that a finished network is to be scored on, all in the split `test`.
-
-    Where the source has splits, its test images are taken, else its validation images; where it has none, all.
-
-    Args:
-        source: Where the images lie.
-        classes: The network's classes, in the order of its outputs.
-        task: What the network was trained for.
-        channels: What it takes.
-
-    Raises:
-        UserError: No images, labels that the network does not know, or several labels for a network of one.
-        PluginError: The source breaks its contract.
-    """
-    samples = sorted(source.samples(), key=lambda sample: sample.key)
-    _check_contract(samples, source)
-    if source.task is Task.MULTI_LABEL and task is Task.SINGLE_LABEL:
-        raise UserError(
-            f"images of {source.location} have several labels, and the network gives one", where="data", do="other data"
-        )
-    splits = {sample.split for sample in samples}
-    split = next((name for name in ("test", "val") if name in splits), None)
-    chosen = [replace(sample, split="test") for sample in samples if split is None or sample.split == split]
-    unknown = sorted({label for sample in chosen for label in sample.labels} - set(classes))
-    if unknown:
-        raise UserError(
-            f"{len(unknown)} labels are none of the network's classes: {', '.join(map(repr, unknown[:10]))}",
-            where=source.location,
-            allowed=name_list(unknown[0], classes),
-            do="name the classes as in training",
-        )
-    if not chosen:
-        raise UserError(f"no images in {source.location}", do="give a folder or table that has some")
-    side, _, _ = _headers(chosen, source, channels)
-    which = "all images" if split is None else f"the images of its split {split}"
-    notes = (*getattr(source, "notes", ()), f"scored on {which}")
-    return Listing(source.name, source.location, task, tuple(chosen), tuple(classes), channels, side, notes)
 
 
 def _check_contract(samples: Sequence[Sample], source: DataSource) -> None:
@@ -197,7 +157,7 @@ def _check_contract(samples: Sequence[Sample], source: DataSource) -> None:
 
 
 def _classes(
-    samples: Sequence[Sample], source: DataSource, source_notes: Sequence[str]
+    samples: Sequence[Sample], source: DataSource, *, notes: Sequence[str]
 ) -> tuple[tuple[str, ...], list[str]]:
     """Label names in order, and what there is to say of them."""
     seen: dict[str, Counter[str]] = defaultdict(Counter)
@@ -212,7 +172,7 @@ def _classes(
         named = repr(classes[0]) if classes else "none"
         raise UserError(
             f"one class only ({named}) in {source.location}" if classes else f"no labels in {source.location}",
-            where="; ".join(source_notes) or None,
+            where="; ".join(notes) or None,
             allowed="two classes or more",
             do="add images of what is not in this class",
         )
@@ -228,14 +188,14 @@ def _classes(
             allowed="at least one training image of every class",
             do="add training images, correct a misspelt name, or remove the class from the other splits",
         )
-    return classes, _class_notes(classes, seen, source)
+    return classes, _class_notes(classes, seen, named=source.classes)
 
 
-def _class_notes(classes: Sequence[str], seen: Mapping[str, Counter[str]], source: DataSource) -> list[str]:
+def _class_notes(classes: Sequence[str], seen: Mapping[str, Counter[str]], *, named: Sequence[str]) -> list[str]:
     notes = []
-    absent = len(source.classes) - len(classes) if source.classes else 0
+    absent = len(named) - len(classes)
     if absent > 0:
-        notes.append(f"{absent} of the {len(source.classes)} classes that the data name have no image; left out")
+        notes.append(f"{absent} of the {len(named)} classes that the data name have no image; left out")
     alone = [name for name in classes if seen[name].total() == 1]
     if alone:
         more = f" and {len(alone) - 5} more" if len(alone) > 5 else ""
@@ -255,7 +215,7 @@ def _label_order(name: str) -> tuple[int, int, str]:
 
 
 def _headers(
-    samples: Sequence[Sample], source: DataSource, channels: int | Literal["auto"]
+    samples: Sequence[Sample], source: DataSource, *, channels: int | Literal["auto"]
 ) -> tuple[int, int, list[str]]:
     """Median short side, channels, and what was decided about them."""
     count = min(_HEADERS_READ, len(samples))

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import PIL
@@ -83,8 +83,10 @@ def read_images(
     """
     workers = thread_count(threads)
     if cache == "none":
-        index = _index(_decode_all(listing.samples, source, preprocess, workers, progress), keep=None)
-        return DecodingStore(source, preprocess, index)
+        index = _index(
+            _decode_all(listing.samples, source, preprocess=preprocess, threads=workers, progress=progress), keep=None
+        )
+        return DecodingStore(source, index, preprocess=preprocess)
     root = cache_root(cache_dir)
     path = root / "packs" / f"{pack_key(listing, preprocess)}.pack"
     store = _usable(path, listing)
@@ -97,7 +99,9 @@ def read_images(
         store = _usable(path, listing)  # another run may have built it while this one waited
         if store is None:
             with PackWriter(path, root=root) as writer:
-                decoded = _decode_all(listing.samples, source, preprocess, workers, progress)
+                decoded = _decode_all(
+                    listing.samples, source, preprocess=preprocess, threads=workers, progress=progress
+                )
                 writer.finish(_index(decoded, keep=writer))
             store = open_pack(path)
             prune(root, keep=path)
@@ -127,7 +131,7 @@ def pack_key(listing: Listing, preprocess: Preprocess) -> str:
 class DecodingStore:
     """Pixels that are decoded at every read: slow, and without a cache on the disk."""
 
-    def __init__(self, source: DataSource, preprocess: Preprocess, index: PackIndex) -> None:
+    def __init__(self, source: DataSource, index: PackIndex, *, preprocess: Preprocess) -> None:
         self.index = index
         self._source, self._preprocess = source, preprocess
 
@@ -154,15 +158,12 @@ def make_bundle(listing: Listing, store: IndexedStore, *, channels: int, max_bad
             validation image.
     """
     index = store.index
-    _check_bad(listing, index.bad, max_bad_fraction)
+    _check_bad(listing, index.bad, max_bad_fraction=max_bad_fraction)
     by_key = {sample.key: sample for sample in listing.samples}
     samples = [by_key[key] for key in index.keys]
     splits = positions_by_split([sample.split for sample in samples])
     counts = Counter(label for sample in samples if sample.split == "train" for label in sample.labels)
-    if "train" in listing.splits:  # not where images are only scored
-        _check_emptied(listing, index.bad, splits, counts)
-    elif not samples:
-        raise UserError("not one image can be read", where=listing.location)
+    _check_emptied(listing, index.bad, splits=splits, train_counts=counts)
     notes = [*listing.notes]
     if index.bad:
         first = index.bad[0]
@@ -206,10 +207,15 @@ class _Decoded:
 
 
 def _decode_all(
-    samples: Sequence[Sample], source: DataSource, preprocess: Preprocess, threads: int, progress: Progress | None
+    samples: Sequence[Sample],
+    source: DataSource,
+    *,
+    preprocess: Preprocess,
+    threads: int,
+    progress: Progress | None,
 ) -> Iterator[_Decoded]:
     def decode_one(sample: Sample) -> _Decoded:
-        return _decode_one(sample.key, source, preprocess)
+        return _decode_one(sample.key, source, preprocess=preprocess)
 
     for done, decoded in enumerate(ordered_map(decode_one, samples, threads=threads), start=1):
         yield decoded
@@ -217,7 +223,7 @@ def _decode_all(
             progress(done, len(samples))
 
 
-def _decode_one(key: str, source: DataSource, preprocess: Preprocess) -> _Decoded:
+def _decode_one(key: str, source: DataSource, *, preprocess: Preprocess) -> _Decoded:
     try:
         data = source.read(key)
     except OSError as error:
@@ -276,7 +282,7 @@ def _usable(path: Path, listing: Listing) -> PackedStore | None:
     return store if there and not store.index.unreadable & there else None
 
 
-def _check_bad(listing: Listing, bad: Sequence[BadFile], max_bad_fraction: float) -> None:
+def _check_bad(listing: Listing, bad: Sequence[BadFile], *, max_bad_fraction: float) -> None:
     total = len(listing.samples)
     if len(bad) <= max_bad_fraction * total:
         return
@@ -293,18 +299,21 @@ def _check_bad(listing: Listing, bad: Sequence[BadFile], max_bad_fraction: float
 
 
 def _check_emptied(
-    listing: Listing, bad: Sequence[BadFile], splits: dict[str, Any], train_counts: Counter[str]
+    listing: Listing, bad: Sequence[BadFile], *, splits: dict[str, NDArray[np.int64]], train_counts: Counter[str]
 ) -> None:
-    emptied = [name for name in listing.classes if not train_counts[name]]
+    """Raises UserError for a class that lost all its training images, and for a validation split that lost all."""
+    first = "; ".join(f"{file.key!r}: {file.reason}" for file in bad[:3])
+    trained = {label for sample in listing.samples if sample.split == "train" for label in sample.labels}
+    emptied = [name for name in listing.classes if name in trained and not train_counts[name]]
     if emptied:
         raise UserError(
             f"all training images of {len(emptied)} classes are bad files: {', '.join(map(repr, emptied[:10]))}",
-            where="; ".join(f"{file.key!r}: {file.reason}" for file in bad[:3]),
+            where=first,
             do="repair the files, or remove the class",
         )
-    if "val" not in splits:
+    if not splits or ("val" in listing.splits and "val" not in splits):
         raise UserError(
-            "all validation images are bad files",
-            where="; ".join(f"{file.key!r}: {file.reason}" for file in bad[:3]),
+            "all validation images are bad files" if splits else "all images are bad files",
+            where=first,
             do="repair the files",
         )

@@ -65,7 +65,7 @@ def assign_splits(
     """
     given = _given(samples)
     _check_groups(samples)
-    fractions = _fractions(given, val_fraction, test_fraction)
+    fractions = _fractions(given, val_fraction=val_fraction, test_fraction=test_fraction)
     if not fractions:
         return Assigned(tuple(samples), ())
     pool = [sample for sample in samples if sample.split in (None, "train")]
@@ -114,7 +114,7 @@ def _check_groups(samples: Sequence[Sample]) -> None:
 
 
 def _fractions(
-    given: set[str], val_fraction: float | Literal["auto"], test_fraction: float | Literal["auto"]
+    given: set[str], *, val_fraction: float | Literal["auto"], test_fraction: float | Literal["auto"]
 ) -> dict[str, float]:
     """Split to the share of the pool that it takes, for each split that is to be made."""
     asked = {"val": val_fraction, "test": test_fraction}
@@ -240,20 +240,20 @@ def _carve_items(items: Sequence[_Item], fractions: Mapping[str, float]) -> dict
     for i in range(len(items)):
         if i not in chosen:  # no labels at all
             place(i, max(shares, key=lambda split: room[split]))
-    _mend(items, labels, chosen)
+    _mend(labels, chosen, sizes=[len(item.members) for item in items])
     return {sample.key: chosen[i] for i, item in enumerate(items) for sample in item.members}
 
 
-def _mend(items: Sequence[_Item], labels: Sequence[Counter[str]], chosen: dict[int, str]) -> None:
+def _mend(labels: Sequence[Counter[str]], chosen: dict[int, str], *, sizes: Sequence[int]) -> None:
     """Gives training every label, and validation at least one item where training can spare it."""
     trained = Counter(label for i, counts in enumerate(labels) if chosen[i] == "train" for label in counts)
     for label in sorted({label for counts in labels for label in counts} - set(trained)):
         if not trained[label]:
-            i = min((i for i, counts in enumerate(labels) if label in counts), key=lambda i: (len(items[i].members), i))
+            i = min((i for i, counts in enumerate(labels) if label in counts), key=lambda i: (sizes[i], i))
             chosen[i] = "train"
             trained.update(labels[i].keys())
     if "val" in chosen.values():
         return
     spare = [i for i in chosen if chosen[i] == "train" and all(trained[label] > 1 for label in labels[i])]
     if spare and len([i for i in chosen if chosen[i] == "train"]) > 1:
-        chosen[min(spare, key=lambda i: (len(items[i].members), i))] = "val"
+        chosen[min(spare, key=lambda i: (sizes[i], i))] = "val"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -85,4 +86,5 @@ def _write(file: Path, features: NDArray[np.float32]) -> None:
             np.save(handle, features)
         new.replace(file)
     except OSError:
-        new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            new.unlink()

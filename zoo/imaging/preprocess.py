@@ -61,7 +61,7 @@ class Preprocess:
             target = self._bounded(target)
         if target == (height, width):
             return np.ascontiguousarray(image)
-        return _resize(image, target, self.interpolation)
+        return _resize(image, target, interpolation=self.interpolation)
 
     def _bounded(self, target: tuple[int, int]) -> tuple[int, int]:
         """Caps the long side at 8 times the short one's goal: a 1 x 20,000 strip must not become gigabytes."""
@@ -129,7 +129,7 @@ class Preprocess:
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
-def _resize(image: NDArray[np.uint8], target: tuple[int, int], interpolation: str) -> NDArray[np.uint8]:
+def _resize(image: NDArray[np.uint8], target: tuple[int, int], *, interpolation: str) -> NDArray[np.uint8]:
     """Resizes with Pillow, whose filters widen when they shrink (no aliasing), one plane a channel beyond RGBA."""
     import numpy as np
     from PIL import Image

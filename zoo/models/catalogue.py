@@ -82,7 +82,7 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
     return found
 
 
-def row_of(entry: Entry, name: str, sources: Sequence[tuple[str, WeightsSource]], *, count: bool) -> Row:
+def row_of(entry: Entry, name: str, *, sources: Sequence[tuple[str, WeightsSource]], count: bool) -> Row:
     """What a listing says of a network.
 
     Args:
@@ -92,7 +92,7 @@ def row_of(entry: Entry, name: str, sources: Sequence[tuple[str, WeightsSource]]
         count: Build a network whose plugin does not state its parameters, without values, and count them.
     """
     records: tuple[WeightsRecord, ...] = tuple(entry.facts.get("records", ()))
-    source, path = locate(entry, records, sources)
+    source, path = locate(entry, records, sources=sources)
     known = entry.facts.get("parameters")
     return Row(
         name=name,
@@ -110,7 +110,7 @@ def row_of(entry: Entry, name: str, sources: Sequence[tuple[str, WeightsSource]]
 
 
 def locate(
-    entry: Entry, records: Sequence[WeightsRecord], sources: Sequence[tuple[str, WeightsSource]]
+    entry: Entry, records: Sequence[WeightsRecord], *, sources: Sequence[tuple[str, WeightsSource]]
 ) -> tuple[str, Path | None]:
     """Name of the first source that has the default weights on this machine, and their path; ("", None) otherwise."""
     request = WeightsRequest(_outline(entry), tuple(records[:1]), allow_network=False)
@@ -158,7 +158,7 @@ def outline_network(entry: Entry) -> Model:
     return model
 
 
-def multiply_adds(module: nn.Module, size: int, channels: int) -> int:
+def multiply_adds(module: nn.Module, *, size: int, channels: int) -> int:
     """Multiplications with additions in one forward pass of one image, as torch counts them (products of matrices)."""
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -216,7 +216,7 @@ class Card:
         }
 
 
-def card_of(entry: Entry, name: str, sources: Sequence[tuple[str, WeightsSource]]) -> Card:
+def card_of(entry: Entry, name: str, *, sources: Sequence[tuple[str, WeightsSource]]) -> Card:
     """Builds a network without values and says all that is known of it.
 
     Raises:
@@ -226,12 +226,12 @@ def card_of(entry: Entry, name: str, sources: Sequence[tuple[str, WeightsSource]
     numel = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
     preprocess = model.spec.preprocess
     return Card(
-        row=row_of(entry, name, sources, count=True),
+        row=row_of(entry, name, sources=sources, count=True),
         multiply_adds=entry.facts.get("multiply_adds")
-        or multiply_adds(model.module, preprocess.size, preprocess.channels),
+        or multiply_adds(model.module, size=preprocess.size, channels=preprocess.channels),
         classifier=model.spec.classifier,
         feature_dim=model.spec.feature_dim,
         stages=tuple((stage.name, sum(numel[name] for name in stage.parameters)) for stage in model.spec.stages),
         options=tuple((option.name, option.default) for option in entry.parameters()),
-        records=tuple((record, locate(entry, (record,), sources)[0]) for record in model.spec.weights),
+        records=tuple((record, locate(entry, (record,), sources=sources)[0]) for record in model.spec.weights),
     )

@@ -37,7 +37,7 @@ def run(session: Session) -> Run:
     """Fine-tunes: data, network, plan, training, scores, and what is left behind. One line a stage."""
     from zoo.assembly.data import open_data, pack_data
     from zoo.assembly.network import build_backbone, finish_network
-    from zoo.assembly.results import leave_results, say_results, score_splits
+    from zoo.assembly.results import leave_results, say_results, score_splits, summary_of
     from zoo.assembly.training import Trainer, make_plan
 
     console, config = session.console, session.config
@@ -56,8 +56,10 @@ def run(session: Session) -> Run:
     trainer.run(plan)
     with console.stage("scores"):
         scores, outputs = score_splits(session, trainer, bundle)
-        summary = leave_results(session, model, bundle, scores=scores, outputs=outputs)
+    with console.stage("save"):
+        leave_results(session, model, bundle, scores=scores, outputs=outputs)
     say_results(session, scores)
+    summary = summary_of(session, scores, bundle)
     return Run(session.folder.path, bundle.classes, summary["scores"], summary)
 
 

@@ -64,7 +64,7 @@ def _rows(registry: Registry, pattern: str) -> list[Row]:
     from zoo.models.catalogue import row_of
 
     sources = _sources(registry)
-    return [row_of(entry, name, sources, count=True) for name, entry in _matches(registry, pattern)]
+    return [row_of(entry, name, sources=sources, count=True) for name, entry in _matches(registry, pattern)]
 
 
 def _matches(registry: Registry, pattern: str) -> list[tuple[str, Entry]]:
@@ -79,7 +79,7 @@ def _matches(registry: Registry, pattern: str) -> list[tuple[str, Entry]]:
             if slash and entry.origin.namespace != namespace:
                 continue
             shown = name if place == 0 else entry.full_name
-            found += _tagged(registry, shown, entry, tag) if dot else [(shown, entry)]
+            found += _tagged(registry, entry, shown=shown, tag=tag) if dot else [(shown, entry)]
     if not found:
         raise UserError(f"no model fits {pattern!r}", where="zoo models", do="leave out what stands before the slash")
     return found
@@ -90,7 +90,7 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
 
 
-def _tagged(registry: Registry, shown: str, entry: Entry, tag: str) -> list[tuple[str, Entry]]:
+def _tagged(registry: Registry, entry: Entry, *, shown: str, tag: str) -> list[tuple[str, Entry]]:
     """A network once for each of its sets of weights whose tag the pattern fits."""
     import fnmatch
 
@@ -102,7 +102,7 @@ def _tagged(registry: Registry, shown: str, entry: Entry, tag: str) -> list[tupl
 def _card(registry: Registry, name: str) -> Card:
     from zoo.models.catalogue import card_of
 
-    return card_of(registry.get("model", name), name, _sources(registry))
+    return card_of(registry.get("model", name), name, sources=_sources(registry))
 
 
 def _write(content: Any) -> None:

@@ -168,7 +168,7 @@ def _read_folder(folder: Path, spec: ModelSpec) -> FoundWeights:
             allowed="a folder with " + " or ".join(FOLDER_FILES),
         )
     if (folder / "zoo.json").is_file():
-        record = _saved_record(folder / "zoo.json", file, spec)
+        record = _saved_record(folder / "zoo.json", spec, file=file)
     elif (folder / "config.json").is_file():
         record = _timm_record(folder / "config.json", spec)
     else:
@@ -176,7 +176,7 @@ def _read_folder(folder: Path, spec: ModelSpec) -> FoundWeights:
     return FoundWeights("file", file, record, read_tensors(file))
 
 
-def _saved_record(card: Path, file: Path, spec: ModelSpec) -> WeightsRecord:
+def _saved_record(card: Path, spec: ModelSpec, *, file: Path) -> WeightsRecord:
     """What zoo wrote beside the weights of a saved model, once both are what was saved."""
     saved = _read_json(card)
     try:
@@ -188,12 +188,12 @@ def _saved_record(card: Path, file: Path, spec: ModelSpec) -> WeightsRecord:
             where=str(card),
             do="copy the whole folder again from where it was saved",
         ) from error
-    _check_network(own, spec, card)
+    _check_network(own, spec, path=card)
     check_sha256(file, expected)
     return WeightsRecord("", preprocess, classes=classes)
 
 
-def _check_network(own: str, spec: ModelSpec, path: Path) -> None:
+def _check_network(own: str, spec: ModelSpec, *, path: Path) -> None:
     if own != spec.name:
         raise UserError(
             f"these are weights of {own}, not of {spec.name}", where=str(path), do=f"take model={own}, or other weights"
@@ -203,7 +203,7 @@ def _check_network(own: str, spec: ModelSpec, path: Path) -> None:
 def _timm_record(path: Path, spec: ModelSpec) -> WeightsRecord:
     """What timm writes beside the weights of a model that it saved."""
     config = _read_json(path)
-    _check_network(f"timm/{config.get('architecture', spec.arch)}", spec, path)
+    _check_network(f"timm/{config.get('architecture', spec.arch)}", spec, path=path)
     cfg = config.get("pretrained_cfg", config)
     classes = int(config.get("num_classes") or cfg.get("num_classes") or 0)
     return WeightsRecord(

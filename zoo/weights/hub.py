@@ -102,7 +102,7 @@ def reachable_hosts(addresses: Iterable[str], *, timeout_s: float = PROBE_TIMEOU
     """
     answered: set[str] = set()
     threads = [
-        threading.Thread(target=_probe, args=(host, timeout_s, answered), daemon=True)
+        threading.Thread(target=_probe, args=(host, answered), kwargs={"timeout_s": timeout_s}, daemon=True)
         for host in sorted({_origin(address) for address in addresses})
     ]
     for thread in threads:
@@ -113,7 +113,7 @@ def reachable_hosts(addresses: Iterable[str], *, timeout_s: float = PROBE_TIMEOU
     return set(answered)
 
 
-def _probe(host: str, timeout_s: float, answered: set[str]) -> None:
+def _probe(host: str, answered: set[str], *, timeout_s: float) -> None:
     """Notes the host where it answers; a gateway's word that it cannot reach it counts as silence."""
     try:
         with urllib.request.urlopen(urllib.request.Request(f"{host}/", method="HEAD"), timeout=timeout_s):

@@ -59,7 +59,7 @@ def find_weights(
             say(f"weights found in {name}:{tag} {hit.path}" + (f" ({hit.note})" if hit.note else ""))
             return hit
         tried += [f"{name}: {place}" for place in source.places(wanted)]
-    raise _nothing_found(request, tried, _others_at_hand(request, sources))
+    raise _nothing_found(request, tried, others=_others_at_hand(request, sources))
 
 
 def _others_at_hand(request: WeightsRequest, sources: Sequence[tuple[str, WeightsSource]]) -> list[str]:
@@ -68,7 +68,7 @@ def _others_at_hand(request: WeightsRequest, sources: Sequence[tuple[str, Weight
     return [record.tag for record, alone in others if any(source.locate(alone) for _, source in sources)]
 
 
-def _nothing_found(request: WeightsRequest, tried: Sequence[str], others: Sequence[str]) -> UserError:
+def _nothing_found(request: WeightsRequest, tried: Sequence[str], *, others: Sequence[str]) -> UserError:
     """That there are no weights, with every place tried and the ways on."""
     spec = request.spec
     tag = f" ({request.records[0].tag})" if request.records and request.records[0].tag else ""
@@ -122,14 +122,14 @@ def load_weights(model: Model, found: FoundWeights | None, *, head_is_new: bool)
     wanted = {name: value for name, value in own.items() if not (head_is_new and name.startswith(head))}
     file, unused = _without_ignored(found.tensors, model.spec, head=head if head_is_new else None)
     fresh_by_rule = re.compile("|".join((COUNTER, *model.spec.fresh_keys)))
-    fit = _compare(wanted, file, fresh_by_rule)
+    fit = _compare(wanted, file, fresh=fresh_by_rule)
     fitted = file
     if not fit.good and model.convert is not None:
         converted = model.convert(found.tensors, found.record)
         fitted, _ = _without_ignored(converted, model.spec, head=head if head_is_new else None)
-        fit = _compare(wanted, fitted, fresh_by_rule)
+        fit = _compare(wanted, fitted, fresh=fresh_by_rule)
     if not fit.good:
-        raise _misfit(model.spec, found, fit)
+        raise _misfit(model.spec, found, fit=fit)
     _check_numbers(fitted, found)
     model.module.load_state_dict({name: fitted[name] for name in wanted if name in fitted}, strict=False)
     fresh = [name for name in own if name not in wanted] + fit.fresh
@@ -173,9 +173,7 @@ class _Fit:
         return not (self.missing or self.extra or self.misshapen)
 
 
-def _compare(
-    wanted: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor], fresh: re.Pattern[str]
-) -> _Fit:
+def _compare(wanted: Mapping[str, torch.Tensor], file: Mapping[str, torch.Tensor], *, fresh: re.Pattern[str]) -> _Fit:
     """Names and shapes, side by side; names that may start fresh are no difference."""
     absent = [name for name in wanted if name not in file]
     return _Fit(
@@ -194,7 +192,7 @@ def _shape(tensor: torch.Tensor) -> str:
     return "x".join(str(size) for size in tensor.shape) or "scalar"
 
 
-def _misfit(spec: ModelSpec, found: FoundWeights, fit: _Fit) -> UserError:
+def _misfit(spec: ModelSpec, found: FoundWeights, *, fit: _Fit) -> UserError:
     """Counts and first names of what differs."""
     parts = [
         f"{len(names)} {what} ({_first(names)})"

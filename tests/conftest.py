@@ -9,10 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from zoo.plugins import Plugins, load_plugins
-
-HOOKS = "from zoo.hookspecs import hookimpl\n"
-
 MakeDistribution = Callable[..., Path]
 
 
@@ -53,9 +49,3 @@ def make_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     yield make
     for module in [m for m in sys.modules if m.partition(".")[0] in made]:
         del sys.modules[module]
-
-
-@pytest.fixture(scope="session")
-def built_in() -> Plugins:
-    """zoo's own plugins alone."""
-    return load_plugins(only=[])

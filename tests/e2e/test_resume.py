@@ -1,0 +1,122 @@
+"""Stopping and going on: after Ctrl-C, after `kill -9` at any moment, to the same bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from support.e2e import TINY, command, metrics, run
+
+WORDS = (*TINY, "train.epochs=6", "train.batch_size=8", "regularizers=[dropout]", "augmentations=[rotate]")
+
+
+def start(*words: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+
+
+def step_of(folder: Path) -> int:
+    try:
+        state = json.loads((folder / "checkpoints" / "last" / "state.json").read_text())
+    except (OSError, ValueError):
+        return 0
+    return int(state["counters"]["step"])
+
+
+def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> None:
+    deadline = time.monotonic() + 120
+    while step_of(folder) < step:
+        assert process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, photos) -> Path:
+    """The run that was never stopped."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run("finetune", f"data={photos}", *WORDS, f"run.dir={folder}")
+    return folder
+
+
+def assert_same(left: Path, right: Path) -> None:
+    assert (left / "model" / "model.safetensors").read_bytes() == (right / "model" / "model.safetensors").read_bytes()
+    assert metrics(left) == metrics(right)
+    scores = [json.loads((folder / "record.json").read_text())["scores"] for folder in (left, right)]
+    assert scores[0] == scores[1]
+
+
+def kill_and_resume(folder: Path, photos: Path, *, after_step: int) -> None:
+    process = start("finetune", f"data={photos}", *WORDS, "train.save_every_steps=1", f"run.dir={folder}")
+    wait_for_step(process, folder, after_step)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stderr.close()
+    run("finetune", f"resume={folder}")
+
+
+@pytest.mark.parametrize("after_step", [3, 13])
+def test_resume_after_kill_ends_in_the_same_bits(tmp_path, photos, whole, after_step):
+    kill_and_resume(tmp_path / "run", photos, after_step=after_step)
+    assert_same(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_resume_after_kills_at_random_steps_ends_in_the_same_bits(tmp_path, photos, whole, seed):
+    kill_and_resume(tmp_path / "run", photos, after_step=random.Random(seed).randint(1, 23))
+    assert_same(tmp_path / "run", whole)
+
+
+@pytest.mark.slow
+def test_resume_of_a_pretrained_network_killed_in_the_second_phase(tmp_path):
+    words = ("strategy=lpft", "train.epochs=1", "train.threads=1", "train.save_every_steps=5", "train.precision=fp32")
+    run("finetune", *words, f"run.dir={tmp_path}/whole")
+    process = start("finetune", *words, f"run.dir={tmp_path}/run")
+    wait_for_step(process, tmp_path / "run", 10)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    run("finetune", f"resume={tmp_path}/run")
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+def test_interrupt_saves_exits_130_and_resumes_to_the_same_bits(tmp_path, photos, whole):
+    folder = tmp_path / "run"
+    process = start("finetune", f"data={photos}", *WORDS, "train.save_every_steps=1", f"run.dir={folder}")
+    wait_for_step(process, folder, 4)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"resume={folder}" in said
+    assert json.loads((folder / "record.json").read_text())["status"] == "interrupted"
+    run("finetune", f"resume={folder}")
+    assert_same(folder, whole)
+
+
+def test_resume_refuses_what_it_cannot_continue(tmp_path, photos, whole):
+    assert "finished" in run("finetune", f"resume={whole}", code=2).stderr
+    assert "does not exist" in run("finetune", f"resume={tmp_path}/nowhere", code=2).stderr
+    assert "model=DIR" in run("finetune", f"resume={whole}", "train.epochs=9", code=2).stderr
+
+
+def test_resume_refuses_data_that_changed(tmp_path, photos):
+    import shutil
+
+    copied, folder = tmp_path / "copied", tmp_path / "run"
+    shutil.copytree(photos, copied)
+    process = start("finetune", f"data={copied}", *WORDS, "train.save_every_steps=1", f"run.dir={folder}")
+    wait_for_step(process, folder, 2)
+    process.kill()
+    process.wait()
+    process.stderr.close()
+    (copied / "red" / "0.png").write_bytes((copied / "blue" / "0.png").read_bytes())
+    assert "data are not what they were" in run("finetune", f"resume={folder}", code=2).stderr

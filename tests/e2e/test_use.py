@@ -1,0 +1,97 @@
+"""What a run leaves can be used: evaluate, predict, check."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from support.e2e import TINY, run
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, photos) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    run("finetune", f"data={photos}", *TINY, "train.epochs=10", f"run.dir={folder}")
+    return folder
+
+
+def test_evaluate_gives_the_scores_of_the_run_again(trained):
+    answer = json.loads(run("evaluate", f"run={trained}", "--json").stdout)
+    recorded = json.loads((trained / "record.json").read_text())["scores"]["test"]
+    assert answer["accuracy"] == recorded["accuracy"]
+    assert answer["confusion"] == recorded["confusion"]
+    assert (trained / "report" / "evaluate" / "confusion.png").is_file()
+
+
+def test_evaluate_on_other_images_and_splits(trained, photos, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(photos / "red", other / "red")
+    shutil.copytree(photos / "blue", other / "blue")
+    answer = json.loads(run("evaluate", f"run={trained}", f"data={other}", f"out={tmp_path}/r", "--json").stdout)
+    assert answer["count"] == 28
+    assert (
+        json.loads(run("evaluate", f"run={trained}", "split=val", f"out={tmp_path}/v", "--json").stdout)["count"] == 6
+    )
+    (other / "red").rename(other / "purple")
+    assert "purple" in run("evaluate", f"run={trained}", f"data={other}", code=2).stderr
+
+
+def test_predict_writes_a_row_for_every_file_a_bad_one_too(trained, photos, tmp_path):
+    folder = tmp_path / "it's, [odd] año"
+    shutil.copytree(photos / "green", folder)
+    (folder / "7.png").write_bytes(b"no image")
+    out = tmp_path / "preds.csv"
+    run("predict", f"run={trained}", f"images={folder}", f"output={out}")
+    rows = list(csv.DictReader(out.open()))
+    assert len(rows) == 14
+    bad = [row for row in rows if row["ok"] != "true"]
+    assert [Path(row["file"]).name for row in bad] == ["7.png"]
+    assert all(row["label"] for row in rows if row["ok"] == "true")
+
+
+def test_predict_with_a_pretrained_network_knows_imagenet(photos):
+    done = run("predict", "model=tf_efficientnet_lite0", f"images={photos}/red/0.png", "top=3")
+    assert "0.png: " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["images=x"], "run=DIR"),
+        (["run=nowhere", "images=x"], "nowhere"),
+        (["run={run}", "images=nowhere"], "nowhere"),
+        (["run={run}", "images={photos}", "output=p.xlsx"], ".csv"),
+        (["run={run}", "image={photos}"], "images"),
+    ],
+)
+def test_predict_refuses_with_one_clear_message(trained, photos, words, said):
+    done = run("predict", *[word.format(run=trained, photos=photos) for word in words], code=2)
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_tampered_model_is_refused(trained, photos, tmp_path):
+    copied = tmp_path / "copied"
+    shutil.copytree(trained, copied)
+    file = copied / "model" / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+    done = run("predict", f"run={copied}", f"images={photos}", code=2)
+    assert "model.safetensors" in done.stderr
+
+
+def test_data_check_reports_and_judges(photos, tmp_path):
+    good = run("data", "check", str(photos))
+    assert "ready to train on" in good.stdout
+    mixed = tmp_path / "mixed"
+    for split in ("train", "test"):
+        for name in ("red", "blue"):
+            shutil.copytree(photos / name, mixed / split / name)
+    leaking = run("data", "check", str(mixed), code=2)
+    assert "same contents" in leaking.stdout
+    assert json.loads(run("data", "check", str(mixed), "--json", code=2).stdout)["ready"] is False
