@@ -19,7 +19,7 @@ define install
 	  echo "== $(1): reused"; \
 	else \
 	  if [ -z "$(3)" ]; then echo "no Python 3.11 or newer was found: make $(MAKECMDGOALS) PYTHON=/path/to/python" >&2; exit 2; fi; \
-	  if [ ! -x $(1)/bin/python ]; then echo "== $(1): made with $(3)"; $(3) -m venv $(1) || exit 1; fi; \
+	  if [ ! -x $(1)/bin/pip ]; then echo "== $(1): made with $(3)"; $(3) -m venv $(1) || exit 1; fi; \
 	  echo "== $(1): installing zoo$(2) and what it needs (the first time some minutes and 6 GB)"; \
 	  $(1)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.$(2)' || exit 1; \
 	  echo "$(STATE)" > $(1)/.zoo-$(if $(2),dev,run); \

@@ -11,6 +11,8 @@ import os
 import stat
 import tarfile
 import tempfile
+import threading
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -152,10 +154,13 @@ class TarTree(MemberTree):
     """
 
     def __init__(self, file: Path, *, location: str, mtime_ns: int) -> None:
-        self._file = file
+        # Kept open, so that a cache that is cleared meanwhile takes nothing away.
+        self._file = file.open("rb")
+        self._close = weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
         self._offsets: dict[str, tuple[int, int]] = {}
         left_out = 0
-        with tarfile.open(file, "r:") as tar:
+        with tarfile.open(fileobj=self._file, mode="r:") as tar:
             for member in tar:
                 if member.isreg() and not member.issparse():
                     self._offsets[member.name] = (member.offset_data, member.size)
@@ -168,9 +173,9 @@ class TarTree(MemberTree):
         """The member's contents; safe in many threads at once."""
         offset, size = self._offsets[self.member(path)]
         _check_size(size)
-        with open(self._file, "rb") as file:
-            file.seek(offset)
-            data = file.read(size)
+        with self._lock:
+            self._file.seek(offset)
+            data = self._file.read(size)
         if len(data) < size:
             raise OSError("cut off: the archive ends before the member does")
         return data

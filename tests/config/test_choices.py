@@ -143,6 +143,18 @@ def test_odd_file_names_survive_a_real_command_line(tmp_path: Path) -> None:
     assert json.loads(done.stdout) == names
 
 
+def test_configuration_of_a_real_command_line_holds_the_name(tmp_path: Path) -> None:
+    import yaml
+
+    name = "it's, a [b] ${x}\n=año"
+    (tmp_path / name / "cats").mkdir(parents=True)
+    command = [sys.executable, "-m", "zoo", "finetune", "--cfg", "job", "model=lenet5", f"data={name}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(done.stdout)["data"]["path"] == name
+
+
 def test_home_folder_is_put_in_place(plugins: Plugins, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "photos").mkdir()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from zoo.config.sweep import JobFailed, sweep
-from zoo.errors import Interrupted, UserError, UserErrors
+from zoo.errors import Interrupted, PluginError, UserError, UserErrors
 from zoo.plugins import Plugins
 
 Swept = Callable[..., list[list[str]]]
@@ -138,7 +138,7 @@ def test_range_is_expanded_and_intervals_need_another_sweeper(jobs: Swept) -> No
         jobs("optimizer.lr=interval(0.1,1)")
 
 
-def test_failing_job_is_named_and_the_others_run(jobs: Swept) -> None:
+def test_failing_job_is_named_and_the_others_run(jobs: Swept, capfd: pytest.CaptureFixture[str]) -> None:
     done: list[str] = []
 
     def job(words: list[str]) -> None:
@@ -152,6 +152,16 @@ def test_failing_job_is_named_and_the_others_run(jobs: Swept) -> None:
         jobs("train.seed=1,2,3", job=job)
     assert done == ["train.seed=1", "train.seed=3"]
     assert raised.value.exit_code == 2
+    assert capfd.readouterr().err == ""
+
+
+def test_several_failing_jobs_are_counted(jobs: Swept) -> None:
+    def job(words: list[str]) -> None:
+        raise PluginError("broken")
+
+    with pytest.raises(JobFailed, match=r"(?s)job 0 .*broken\n3 of 3 jobs failed") as raised:
+        jobs("train.seed=1,2,3", job=job)
+    assert raised.value.exit_code == 3
 
 
 def test_interrupted_job_ends_the_sweep(jobs: Swept) -> None:

@@ -372,6 +372,8 @@ def test_epoch_augmentations_may_work_in_place_without_touching_the_store():
     for options in ({}, {"flip": True}, TRAIN):
         everything(batches(pipeline=build, **options), 0)
     assert all(np.array_equal(a, b) for a, b in zip(before, BUNDLE.images, strict=True))
+    exact = bundle_of(9, shapes=((14, 14),))  # the window is the stored image itself, and no copy yet
+    everything(batches(exact, pipeline=build), 0)
 
 
 def test_epoch_augmentations_see_the_window():

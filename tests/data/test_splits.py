@@ -334,6 +334,22 @@ def test_assign_splits_multi_label_gives_a_lonely_label_to_training():
         assert next(s.split for s in assigned.samples if s.key == "lonely") == "train"
 
 
+def test_assign_splits_small_training_share_still_trains_every_label():
+    """Where validation takes more than training, the rarest labels would all go there first."""
+    samples = [*multi(60, "ab", seed=3, share=0.6), Sample("lonely", ("once",)), Sample("pair", ("a", "twice"))]
+    assigned = assign_splits(samples, task=MULTI, seed=0, val_fraction=0.5, test_fraction=0.4)
+    assert {label for s in assigned.samples if s.split == "train" for label in s.labels} == {"a", "b", "once", "twice"}
+    grouped = [Sample(f"{i}", ("abc"[i % 3],), None, f"g{i % 3}" if i % 3 else f"own {i}") for i in range(60)]
+    assigned = assign_splits(grouped, task=SINGLE, seed=0, val_fraction=0.5, test_fraction=0.4)
+    assert {label for s in assigned.samples if s.split == "train" for label in s.labels} == {"a", "b", "c"}
+    assert len({s.split for s in assigned.samples if s.group == "g1"}) == 1
+
+
+def test_assign_splits_two_images_of_one_label_are_enough():
+    assigned = assign_splits([Sample("1", ("a",)), Sample("2", ("a",))], task=MULTI, seed=0)
+    assert sorted(s.split for s in assigned.samples) == ["train", "val"]
+
+
 def test_assign_splits_copes_with_odd_keys():
     """Names that are no UTF-8 arrive as lone surrogates."""
     samples = [Sample(f"caf\udce9 {i}\n,'\"", ("ab"[i % 2],)) for i in range(40)]

@@ -97,3 +97,18 @@ def test_short_count_keeps_one_decimal():
         "11.7 M",
         "4.1 G",
     ]
+
+
+def test_show_names_the_package_that_carries_weights(capsys):
+    text = run(capsys, "show", "tf_efficientnet_lite0")
+    assert "at hand: package, " in text
+    assert "https://huggingface.co/timm/tf_efficientnet_lite0.in1k" in text
+    assert "1000 classes, 224 px, bicubic, mean 0.5/0.5/0.5" in text
+
+
+def test_models_draws_a_table_on_a_terminal(capsys, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "120")
+    text = run(capsys, "lenet*")
+    assert "lenet5" in text
+    assert "60.9 k" in text

@@ -3,7 +3,6 @@ import dataclasses
 import pytest
 import timm
 from timm.models import get_pretrained_cfg
-
 from zoo_plugins import timm_provider
 from zoo_plugins.timm_provider import TimmModels
 from zoo_plugins.timm_records import hash_in, label_names, paper_of, record_of, records_of, reference_of, year_of

@@ -188,3 +188,4 @@ def test_read_path_reads_what_timm_itself_saves(tmp_path):
 def test_preprocess_from_config_takes_timms_defaults():
     assert preprocess_from_config({}) == Preprocess(224, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     assert preprocess_from_config({"input_size": (3, 1024, 768), "crop_mode": "border"}).size == 768
+    assert preprocess_from_config({"crop_pct": 1.15}).crop_share == 1.0

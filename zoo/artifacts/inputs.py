@@ -51,11 +51,11 @@ def list_images(images: ImageLike | Sequence[ImageLike]) -> list[ImageInput]:
         return [_from_path(path) for path in _expand(os.fspath(images))]
     if isinstance(images, Sequence) and not isinstance(images, bytes):
         one_at_a_time = threading.Lock()
-        return [_from_item(item, number, one_at_a_time) for number, item in enumerate(images)]
-    return [_from_item(images, 0, threading.Lock())]
+        return [_from_item(item, number, one_at_a_time=one_at_a_time) for number, item in enumerate(images)]
+    return [_from_item(images, 0, one_at_a_time=threading.Lock())]
 
 
-def _from_item(item: Any, number: int, one_at_a_time: threading.Lock) -> ImageInput:
+def _from_item(item: Any, number: int, *, one_at_a_time: threading.Lock) -> ImageInput:
     from PIL import Image
 
     if isinstance(item, str | os.PathLike):

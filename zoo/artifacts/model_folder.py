@@ -105,16 +105,7 @@ def save_model(
     check_content(saved)
     folder = Path(os.path.abspath(folder))
     _refuse_strangers(folder)
-    temporary = folder.with_name(temporary_name(folder.name))
-    try:
-        temporary.mkdir(parents=True)
-        saved = _write_files(temporary, model, saved)
-        _take_place(temporary, folder)
-    except OSError as error:
-        raise write_error(error, folder) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return saved
+    return _save_whole(folder, model, saved=saved)
 
 
 def load_model_folder(folder: Path) -> SavedModel:
@@ -193,7 +184,21 @@ def fill(module: nn.Module, saved: SavedModel) -> None:
     module.load_state_dict(tensors, strict=True)
 
 
-def _write_files(folder: Path, model: Model, saved: SavedModel) -> SavedModel:
+def _save_whole(folder: Path, model: Model, *, saved: SavedModel) -> SavedModel:
+    """Writes beside the folder, then takes its place; what is left of a failure is removed."""
+    temporary = folder.with_name(temporary_name(folder.name))
+    try:
+        temporary.mkdir(parents=True)
+        saved = _write_files(temporary, model, saved=saved)
+        _take_place(temporary, folder)
+    except OSError as error:
+        raise write_error(error, folder) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return saved
+
+
+def _write_files(folder: Path, model: Model, *, saved: SavedModel) -> SavedModel:
     """Writes all three files and finds out whether timm agrees."""
     from safetensors.torch import save
 

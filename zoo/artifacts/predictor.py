@@ -99,7 +99,7 @@ class Predictor:
         listed = list_images(images)
         rows: list[Prediction] = []
         for batch, windows in self._decoded(listed, batch_size):
-            rows += self._answer(batch, windows, top_k)
+            rows += self._answer(batch, windows, top_k=top_k)
             if progress is not None:
                 progress(len(rows), len(listed))
         return rows
@@ -155,7 +155,7 @@ class Predictor:
             return "too large for the memory that is free"
 
     def _answer(
-        self, batch: Sequence[ImageInput], windows: list[NDArray[np.uint8] | str], top_k: int
+        self, batch: Sequence[ImageInput], windows: list[NDArray[np.uint8] | str], *, top_k: int
     ) -> list[Prediction]:
         good = [window for window in windows if not isinstance(window, str)]
         logits = self.logits(np.stack(good)) if good else np.empty((0, len(self.classes)), np.float32)
@@ -169,10 +169,10 @@ class Predictor:
             if not np.isfinite(answer).all():
                 rows.append(Prediction(item.name, ok=False, error="the network's answer is NaN or infinite"))
                 continue
-            rows.append(self._row(item.name, share, top_k))
+            rows.append(self._row(item.name, share, top_k=top_k))
         return rows
 
-    def _row(self, name: str, shares: NDArray[np.float64], top_k: int) -> Prediction:
+    def _row(self, name: str, shares: NDArray[np.float64], *, top_k: int) -> Prediction:
         best = np.argsort(-shares, kind="stable")[:top_k]
         top = tuple((self.classes[c], float(shares[c])) for c in best)
         labels: tuple[str, ...] = ()

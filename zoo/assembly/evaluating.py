@@ -75,7 +75,14 @@ def evaluate_run(
         feed, frozen_forward(model.module), accelerator=accelerator, normalise=saved.preprocess.normalise
     )
     outputs = Outputs(logits, bundle.targets[positions], positions, _mean_loss(logits, bundle.targets[positions]))
-    return score(outputs, split=chosen, classes=saved.classes, task=saved.task, thresholds=saved.thresholds)
+    return score(
+        outputs,
+        split=chosen,
+        classes=saved.classes,
+        task=saved.task,
+        thresholds=saved.thresholds,
+        temperature=saved.temperature,
+    )
 
 
 def _own_data(folder: Path, plugins: Plugins) -> tuple[Listing, DataSource, dict[str, Any]]:

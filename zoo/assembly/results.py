@@ -11,7 +11,7 @@ from zoo.assembly.training import Trainer, make_loss
 from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs, Scores
 from zoo.contracts.model import Model
-from zoo.evaluation.calibration import calibrate
+from zoo.evaluation.calibration import calibrate, reliability
 from zoo.evaluation.metrics import score
 from zoo.evaluation.report import plain_scores, render_scores, write_curves, write_report
 
@@ -37,7 +37,8 @@ def leave_results(
     if session.main:
         _save_model(session, model, bundle, plain=plain, temperature=calibration.temperature)
         for split, found in scores.items():
-            write_report(session.folder.report / split, found)
+            curve = reliability(outputs[split], task=bundle.task, temperature=calibration.temperature)
+            write_report(session.folder.report / split, found, reliability=curve)
         write_curves(session.folder.metrics.rows(), session.folder.report / "curves.png")
     session.update(status="finished", finished=now(), scores=plain)
 

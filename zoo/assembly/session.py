@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 
 from zoo.artifacts.record import DataUse, RunRecord
@@ -58,6 +59,10 @@ class Session:
     def facts(self, component: Component) -> Mapping[str, Any]:
         """What the plugin says of a chosen component beside its options."""
         return self.registry.get(component.kind, component.name).facts
+
+    def seed_everything(self) -> None:
+        """Makes random starting values a function of the seed. (Training seeds itself, at every step.)"""
+        torch.manual_seed(self.config.train.seed)
 
     def check_unchanged(self, bundle: DataBundle, report: LoadReport) -> None:
         """Records which data and weights the run stands on; a resumed run must stand on the same.

@@ -309,7 +309,7 @@ class Trainer:
         if outputs.targets.ndim == 1:
             right = outputs.logits.argmax(1) == outputs.targets
         else:
-            right = (outputs.logits > 0) == (outputs.targets > 0.5)
+            right = ((outputs.logits > 0) == (outputs.targets > 0.5)).all(1)
         return outputs.loss, float(right.mean())
 
     def outputs(self, split: str, loss: nn.Module, *, bf16: bool = False) -> Outputs:

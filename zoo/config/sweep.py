@@ -6,6 +6,7 @@ Values that Hydra's grammar cannot carry (paths) travel through it as hexadecima
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,11 +90,16 @@ def sweep(arguments: Sequence[str], plugins: Plugins, *, source_for: choices.Sou
 
 @dataclass(frozen=True)
 class _Task:
-    """What a launcher calls for one job, in this process or in another."""
+    """What a launcher calls for one job, in this process or in another.
+
+    Attributes:
+        keeps_failures: Return a failure instead of raising it: Hydra's own sweeper would print the coded words.
+    """
 
     job: Job
     folder: Path
     searchpath: str | None
+    keeps_failures: bool = False
 
     def __call__(self, config: DictConfig) -> object:
         """Runs the job whose overrides Hydra holds."""
@@ -107,7 +113,10 @@ class _Task:
         except Interrupted as error:
             raise KeyboardInterrupt from error  # Hydra would take any other error for a reason to start the next job
         except ZooError as error:
-            raise JobFailed(f"job {number} ({' '.join(own)}) failed:\n{error}", error.exit_code) from error
+            failed = JobFailed(f"job {number} ({' '.join(own)}) failed:\n{error}", error.exit_code)
+            if self.keeps_failures:
+                return failed
+            raise failed from error
 
 
 def _launch(composer: Composer, given: Words, task: _Task, source_for: choices.SourceFor) -> list[object]:
@@ -117,6 +126,7 @@ def _launch(composer: Composer, given: Words, task: _Task, source_for: choices.S
         config = composer.loader.load_configuration(compose.VERB, overrides, RunMode.MULTIRUN, from_shell=False)
         config.hydra.sweep.dir = str(task.folder).replace("${", "\\${")
         context = HydraContext(config_loader=composer.loader, callbacks=_callbacks(config))
+        task = dataclasses.replace(task, keeps_failures=config.hydra.sweeper._target_.endswith(".BasicSweeper"))
         sweeper = HydraPlugins.instance().instantiate_sweeper(config=config, hydra_context=context, task_function=task)
         batches = sweeper.sweep(arguments=[str(text) for text in config.hydra.overrides.task])
     except HydraException as error:
@@ -127,7 +137,16 @@ def _launch(composer: Composer, given: Words, task: _Task, source_for: choices.S
         raise
     if not isinstance(batches, list | tuple):
         return []
-    return [result.return_value for batch in batches for result in batch]
+    return _unfailed([result.return_value for batch in batches for result in batch])
+
+
+def _unfailed(results: list[object]) -> list[object]:
+    """The results, where no job failed; otherwise raises the first failure and says how many others there were."""
+    failures = [result for result in results if isinstance(result, JobFailed)]
+    if not failures:
+        return results
+    more = f"\n{len(failures)} of {len(results)} jobs failed" if len(failures) > 1 else ""
+    raise JobFailed(f"{failures[0]}{more}", failures[0].exit_code)
 
 
 def _callbacks(config: DictConfig) -> Any:

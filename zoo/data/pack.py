@@ -51,7 +51,8 @@ def pack(
         listing: The samples, with their splits.
         source: Where they are read; never written to.
         preprocess: Size and channels of what is kept: the image after `preprocess.fit`, not cropped.
-        cache: `packed` keeps the pixels in a file that later runs find; `none` decodes again at every read.
+        cache: `packed` keeps the pixels in a file that later runs find (beyond 50 GB in all, the packs that were not
+            used for longest go); `none` decodes again at every read.
         cache_dir: Folder of the cache; None takes the usual one (`zoo.data.cache.cache_root`).
         max_bad_fraction: Share of bad files above which the run stops.
         threads: Images decoded at once; `auto` takes the cores that this process may use.

@@ -187,7 +187,7 @@ def _score_multi_label(
         count=len(truth),
         accuracy=wilson_interval(int((given == truth).all(axis=1).sum()), len(truth)),
         top5=None,
-        macro_f1=_macro_f1(confusion, _resample_images(given, truth, generator)),
+        macro_f1=_macro_f1(confusion, _resample_images(given, truth, generator=generator)),
         loss=outputs.loss,
         per_class=_class_scores(classes, confusion, hits=hits, predicted=predicted, support=support),
         confusion=confusion,
@@ -264,7 +264,7 @@ def _resample_cells(confusion: NDArray[np.int64], generator: np.random.Generator
 
 
 def _resample_images(
-    given: NDArray[np.bool_], truth: NDArray[np.bool_], generator: np.random.Generator
+    given: NDArray[np.bool_], truth: NDArray[np.bool_], *, generator: np.random.Generator
 ) -> Iterator[NDArray[np.float64]]:
     """Macro F1 of bootstrap samples over images, in pieces; labels of one image stay together."""
     count = len(truth)

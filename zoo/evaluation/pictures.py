@@ -61,7 +61,7 @@ def draw_confusion(scores: Scores) -> bytes:
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
     _name_ticks(axes, names, cell_in=cell_in)
     if size <= COUNTED_CLASSES:
-        _write_counts(axes, confusion, shares)
+        _write_counts(axes, confusion, shares=shares)
     large = 11 if size <= 60 else 20
     axes.set_xlabel("prediction", fontsize=large, labelpad=8)
     axes.set_ylabel("truth", fontsize=large, labelpad=8)
@@ -73,7 +73,7 @@ def draw_confusion(scores: Scores) -> bytes:
         pad=14,
         parse_math=False,
     )
-    _share_bar(figure, axes, image, side_in=side_in, label="share of the true class", font_size=large - 1)
+    _share_bar(figure, image, side_in=side_in, label="share of the true class", font_size=large - 1)
     return _png(figure)
 
 
@@ -144,7 +144,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
 
     horizontal = "epoch" if any(_number(row, "epoch") is not None for row in rows) else "step"
     rows = _on_one_axis(rows, horizontal)
-    panels = [(title, [line for line in lines if _points(rows, horizontal, line[0])]) for title, lines in CURVES]
+    panels = [(title, [line for line in lines if _points(rows, line[0], along=horizontal)]) for title, lines in CURVES]
     panels = [(title, lines) for title, lines in panels if lines]
     if not panels:
         return None
@@ -154,7 +154,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
     for k, (title, lines) in enumerate(panels):
         axes = shared = figure.add_subplot(1, len(panels), k + 1, sharex=shared)
         for key, name, colour in lines:
-            x, y = zip(*_points(rows, horizontal, key), strict=True)
+            x, y = zip(*_points(rows, key, along=horizontal), strict=True)
             marker = "o" if len(x) <= 40 else None
             axes.plot(x, y, color=colour, label=name or None, marker=marker, markersize=3.5, linewidth=1.5)
         for place in _phase_changes(rows, horizontal):
@@ -249,7 +249,7 @@ def _name_ticks(axes: Axes, names: Sequence[str], *, cell_in: float) -> None:
     axes.tick_params(which="minor", length=0)
 
 
-def _write_counts(axes: Axes, confusion: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+def _write_counts(axes: Axes, confusion: NDArray[np.int64], *, shares: NDArray[np.float64]) -> None:
     for row, column in zip(*np.nonzero(confusion), strict=True):
         count = int(confusion[row, column])
         colour = "white" if shares[row, column] > 0.3 else _INK
@@ -257,7 +257,7 @@ def _write_counts(axes: Axes, confusion: NDArray[np.int64], shares: NDArray[np.f
         axes.text(column, row, str(count), ha="center", va="center", fontsize=font_size, color=colour)
 
 
-def _share_bar(figure: Figure, axes: Axes, image: AxesImage, *, side_in: float, label: str, font_size: float) -> None:
+def _share_bar(figure: Figure, image: AxesImage, *, side_in: float, label: str, font_size: float) -> None:
     """A bar of constant width beside the plot, whatever the plot's size."""
     height = min(1.0, 4 / side_in)
     bar = figure.add_axes((1 + 0.18 / side_in, 1 - height, 0.14 / side_in, height))
@@ -300,8 +300,8 @@ def _on_one_axis(rows: Sequence[Mapping[str, Any]], horizontal: str) -> list[dic
     return placed
 
 
-def _points(rows: Sequence[Mapping[str, Any]], horizontal: str, key: str) -> list[tuple[float, float]]:
-    pairs = [(_number(row, horizontal), _number(row, key)) for row in rows]
+def _points(rows: Sequence[Mapping[str, Any]], key: str, *, along: str) -> list[tuple[float, float]]:
+    pairs = [(_number(row, along), _number(row, key)) for row in rows]
     return [(x, y) for x, y in pairs if x is not None and y is not None]
 
 

@@ -11,7 +11,6 @@ from torch import nn
 from zoo.contracts.data import Task
 from zoo.features.probe import Labelled, accuracy_of, fit_probe, mean_loss
 
-
 LEAST_STEPS = 1500
 """Steps of gradient descent that a head gets, however few the images; on features they cost milliseconds."""
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from zoo.contracts.data import Task
 
-L2_GRID = (3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
+L2_GRID = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
 """Strengths tried, strongest first; each fit starts from the one before."""
 
 
@@ -78,7 +78,7 @@ def fit_probe(train: Labelled, val: Labelled, *, classes: int, task: Task, grid:
         tried.append((l2, loss))
         if best is None or loss < best[0]:
             best = (loss, l2, weight.detach().clone(), bias.detach().clone())
-        elif len(tried) >= 3 and tried[-1][1] > tried[-2][1] > tried[-3][1]:
+        else:
             break  # past its least value the loss rises with ever weaker strengths
     if best is None:
         raise ValueError("the grid of strengths is empty")

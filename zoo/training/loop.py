@@ -280,7 +280,8 @@ class Loop:
         if not job.accelerator.is_main_process:
             return
         tensors = {f"model.{key}": value for key, value in self.module.state_dict().items()}
-        state: dict[str, Any] = {"counters": asdict(self.counters) | {"seconds": self._seconds()}}
+        counters = asdict(self.counters) | {"seconds": self._seconds()}
+        state: dict[str, Any] = {"phase_name": job.phase.name, "counters": counters}
         if weights_only:
             job.checkpoints.save(name, tensors=tensors, optimizer={}, state=state)
             return
@@ -371,11 +372,11 @@ class Loop:
 
 
 def _right_answers(logits: torch.Tensor, targets: np.ndarray[Any, Any]) -> float:
-    """Right answers in a batch; in a multi-label task the share of right labels of each image, summed."""
+    """Right answers in a batch; in a multi-label task, images with every label right."""
     truth = torch.from_numpy(targets).to(logits.device)
     if truth.ndim == 1:
         return float((logits.argmax(1) == truth).sum())
-    return float(((logits > 0) == (truth > 0.5)).float().mean(1).sum())
+    return float(((logits > 0) == (truth > 0.5)).all(1).sum())
 
 
 def _seed(*parts: int) -> int:

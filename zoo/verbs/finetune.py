@@ -44,6 +44,7 @@ def run(session: Session) -> Run:
     with console.stage("data"):
         source, listing, facts = open_data(session)
     with console.stage("model"):
+        session.seed_everything()
         model, found = build_backbone(config, session.registry, facts, say=console.say)
     plan = make_plan(session, facts, pretrained=found is not None)
     console.say(f"plan    {plan.strategy}: {plan.reason}")

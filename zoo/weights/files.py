@@ -212,13 +212,16 @@ def _timm_record(path: Path, spec: ModelSpec) -> WeightsRecord:
 
 
 def preprocess_from_config(cfg: Mapping[str, Any]) -> Preprocess:
-    """The preprocessing that timm states beside weights (`pretrained_cfg`); the size is the shorter input side."""
+    """The preprocessing that timm states beside weights (`pretrained_cfg`); the size is the shorter input side.
+
+    A few sets state a crop share above 1, a picture smaller than the window in a black frame; here it fills the window.
+    """
     return Preprocess(
         size=min(cfg.get("input_size", (3, 224, 224))[1:]),
         mean=tuple(cfg.get("mean", (0.485, 0.456, 0.406))),
         std=tuple(cfg.get("std", (0.229, 0.224, 0.225))),
         resize=RESIZES[cfg.get("crop_mode", "center")],
-        crop_share=cfg.get("crop_pct", 0.875),
+        crop_share=min(cfg.get("crop_pct", 0.875), 1.0),
         interpolation=cast(Interpolation, cfg.get("interpolation", "bicubic")),
     )
 

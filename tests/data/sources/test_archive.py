@@ -186,6 +186,14 @@ def test_archive_that_changed_is_unzipped_anew(tmp_path, fill):
     assert {s.labels[0] for s in Archive(path=str(path)).samples()} == {"owl", "bat"}
 
 
+def test_archive_stays_readable_when_the_cache_is_cleared(tmp_path, fill, own_cache):
+    root = fill(tmp_path / "root", {"cat": 2, "dog": 2})
+    source = Archive(path=str(bundle(root, tmp_path / "a.tgz")))
+    for path in own_cache.rglob("*.tar"):
+        path.unlink()
+    assert contents(source) == contents(Folder(path=str(root)))
+
+
 def test_archive_takes_the_cache_folder_that_it_is_given(tmp_path, fill, own_cache):
     path = bundle(fill(tmp_path / "root", {"cat": 2, "dog": 2}), tmp_path / "a.tar.xz")
     Archive(path=str(path), cache_dir=str(tmp_path / "other"))

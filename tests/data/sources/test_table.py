@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 
 import numpy as np
 import pyarrow as pa
@@ -496,6 +497,26 @@ def test_parquet_reads_from_many_threads(tmp_path, photo):
     with ThreadPoolExecutor(8) as pool:
         read = list(pool.map(source.read, [keys[i] for i in order]))
     assert read == [images[i] for i in order]
+
+
+def test_parquet_row_group_is_read_once_however_many_threads_ask(tmp_path, photo, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from zoo_plugins.dataset_sources.trees import DiskTree
+
+    write(tmp_path / "t.parquet", {"image": image_column([photo(1)] * 8), "label": ["a", "b"] * 4})
+    source = Table(path=str(tmp_path / "t.parquet"))
+    opened, real = [], DiskTree.open
+
+    def slow(tree, path):
+        opened.append(path)
+        time.sleep(0.02)
+        return real(tree, path)
+
+    monkeypatch.setattr(DiskTree, "open", slow)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(source.read, [s.key for s in source.samples()]))
+    assert opened == ["t.parquet"]
 
 
 # --- folders -------------------------------------------------------------------------------------------------------
