@@ -212,9 +212,15 @@ def _entry_points() -> list[tuple[EntryPoint, Origin]]:
     everything = entry_points()
     for group in everything.groups:
         for point in everything.select(group=group) if re.fullmatch(r"zoo\.v\d+", group) else ():
-            name, version = (point.dist.name, point.dist.version) if point.dist else ("", "")
-            found.append((point, Origin(point.name, name or "unknown", version or "")))
+            found.append((point, Origin(point.name, _about(point, "Name"), _about(point, "Version"))))
     return sorted(found, key=lambda pair: (pair[1].distribution, pair[0].group, pair[0].name))
+
+
+def _about(point: EntryPoint, field: str) -> str:
+    """What the metadata of an entry point's distribution say; those of a torn installation may say nothing."""
+    if point.dist is None or field not in point.dist.metadata:
+        return "unknown"
+    return point.dist.metadata[field]
 
 
 def _is_built_in(origin: Origin) -> bool:

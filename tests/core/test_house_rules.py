@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("data", "models", "weights", "features", "training", "evaluation", "artifacts")
-FREE = ("contracts", "imaging", "errors", "registry", "kinds")
+FREE = ("contracts", "imaging", "errors", "files", "registry", "kinds")
 """What every stage may import beside itself."""
 
 CORE = ("cli", "registry", "plugins", "hookspecs", "errors", "kinds", "__init__", "__main__")

@@ -148,7 +148,7 @@ def test_write_report_full_disk_is_a_user_error_and_keeps_the_old_file(tmp_path,
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(UserError, match="No space left"):
+    with pytest.raises(UserError, match="disk is full"):
         write_report(tmp_path, scores_of(["c", "d"]))
     assert (tmp_path / "scores.json").read_bytes() == before
     assert not [name for name in os.listdir(tmp_path) if name.startswith(".")]

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from zoo.artifacts.files import force_folder, read_json, temporary_name, to_json, write_error
 from zoo.artifacts.record import check_format
 from zoo.artifacts.saved_model import (
     CARD,
@@ -37,6 +36,7 @@ from zoo.artifacts.timm_config import disagreement_with_timm, timm_config, words
 from zoo.contracts.data import Task
 from zoo.contracts.model import Model
 from zoo.errors import UserError
+from zoo.files import force_folder, read_json, temporary_name, to_json, write_error
 from zoo.imaging.preprocess import Preprocess
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from zoo.artifacts.files import to_json, write_bytes
 from zoo.errors import UserError
+from zoo.files import to_json, write_bytes
 
 SUFFIXES = (".csv", ".json", ".parquet")
 """Endings of the files that predictions can be written to."""

@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from zoo.artifacts.files import read_json, to_plain, write_json
 from zoo.contracts.data import BadFile, DataBundle, Task
 from zoo.contracts.model import LoadReport
 from zoo.errors import UserError
+from zoo.files import read_json, to_plain, write_json
 from zoo.registry import Entry
 
 FORMAT = 1

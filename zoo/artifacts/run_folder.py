@@ -13,8 +13,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from zoo.artifacts.files import to_json, write_bytes, write_error, write_json, write_text
 from zoo.errors import UserError
+from zoo.files import to_json, write_bytes, write_error, write_json, write_text
 
 _NAME_LENGTH = 40
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zoo.artifacts.files import to_plain
 from zoo.contracts.data import Task
+from zoo.files import to_plain
 from zoo.imaging.preprocess import Preprocess
 
 if TYPE_CHECKING:

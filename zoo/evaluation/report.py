@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import math
-import os
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from zoo.contracts.evaluation import ClassScore, Interval, Scores
-from zoo.errors import UserError
 from zoo.evaluation.calibration import Reliability
 from zoo.evaluation.pictures import draw_confusion, draw_curves, draw_label_table, draw_reliability, printable
+from zoo.files import write_bytes
 
 
 def write_report(folder: Path, scores: Scores, *, reliability: Reliability | None = None) -> tuple[Path, ...]:
@@ -42,7 +39,7 @@ def write_report(folder: Path, scores: Scores, *, reliability: Reliability | Non
         contents["confusion.png"] = draw_confusion(scores)
     if reliability is not None:
         contents["reliability.png"] = draw_reliability(reliability, title=scores.split)
-    return tuple(_write(folder / name, content) for name, content in contents.items())
+    return tuple(write_bytes(folder / name, content) for name, content in contents.items())
 
 
 def write_curves(metrics_rows: Iterable[Mapping[str, Any]], path: Path) -> Path | None:
@@ -58,7 +55,7 @@ def write_curves(metrics_rows: Iterable[Mapping[str, Any]], path: Path) -> Path 
         UserError: The file cannot be written.
     """
     content = draw_curves(list(metrics_rows))
-    return None if content is None else _write(path, content)
+    return None if content is None else write_bytes(path, content)
 
 
 def plain_scores(scores: Scores) -> dict[str, Any]:
@@ -183,21 +180,3 @@ def _csv(rows: list[list[object]]) -> bytes:
     csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).writerows(rows)
     # A folder name that is not valid Unicode becomes a class name with its raw bytes kept as surrogates.
     return stream.getvalue().encode("utf-8", "surrogateescape")
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Replaces a file in one step, so that a torn report is never left behind."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise UserError(
-            f"the report cannot be written: {error.strerror or error}",
-            where=str(path),
-            do="free some space or choose another folder, then `zoo evaluate` writes it again",
-        ) from error
-    return path

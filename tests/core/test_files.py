@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.artifacts import files
-from zoo.artifacts.files import read_json, temporary_name, to_json, to_plain, write_bytes, write_json, write_text
+from zoo import files
 from zoo.errors import UserError
+from zoo.files import read_json, temporary_name, to_json, to_plain, write_bytes, write_json, write_text
 
 
 class Colour(enum.StrEnum):

@@ -1,0 +1,110 @@
+"""What is planned, and what is refused because it would do nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from zoo.assembly.network import SMALLEST_INPUT_PX, input_size
+from zoo.assembly.session import seconds_of
+from zoo.assembly.training import asked_for_training, without_effect
+from zoo.config.compose import configure
+from zoo.contracts.data import DataFacts, Task
+from zoo.contracts.training import Phase, Plan
+from zoo.errors import UserError
+from zoo.plugins import load_plugins
+
+FACTS = DataFacts("x", 3, Task.SINGLE_LABEL, 3, 300, 90, 100, 200)
+HEAD_ONLY = Plan("probe", (Phase("probe", "fit_head"),), "")
+TRAINS = Plan("full", (Phase("full", "train", epochs=1),), "")
+
+
+@pytest.fixture(scope="module")
+def plugins():
+    return load_plugins(only=[])
+
+
+def config_of(plugins, *words):
+    return configure(["model=lenet5", *words], plugins, source_for=lambda path: "folder")
+
+
+def strategy(plugins, name, **options):
+    return plugins.registry.get("strategy", name).build(**options)
+
+
+def test_asked_for_training_names_what_the_user_set(plugins):
+    assert asked_for_training(config_of(plugins)) == []
+    asked = asked_for_training(config_of(plugins, "optimizer.lr=0.1", "train.epochs=3", "regularizers=[l2]"))
+    assert {"optimizer.lr", "train.epochs", "regularizers.l2.name"} <= set(asked)
+    assert asked_for_training(config_of(plugins, "train.seed=4", "data=digits", "weights=none")) == []
+
+
+def test_without_effect_names_each_key_once(plugins):
+    config = config_of(plugins, "optimizer=sgd", "schedule=step", "augmentations=[flip]")
+    errors = without_effect(config, HEAD_ONLY)
+    assert {error.where.partition(".")[0] for error in errors} == {"optimizer", "schedule", "augmentations"}
+    assert without_effect(config, TRAINS) == []
+
+
+@pytest.mark.parametrize(
+    ("per_class", "pretrained", "chosen"),
+    [(3, True, "probe"), (9, True, "probe"), (10, True, "lpft"), (3, False, "scratch")],
+)
+def test_auto_goes_by_images_per_class_and_says_so(plugins, per_class, pretrained, chosen):
+    facts = dataclasses.replace(FACTS, median_class=per_class)
+    plan = strategy(plugins, "auto").plan(facts, pretrained=pretrained)
+    assert plan.strategy == chosen
+    assert str(per_class) in plan.reason or not pretrained
+    assert plan == strategy(plugins, "auto").plan(facts, pretrained=pretrained)
+
+
+def test_auto_limit_is_an_option(plugins):
+    facts = dataclasses.replace(FACTS, median_class=15)
+    assert strategy(plugins, "auto", few_images=20).plan(facts, pretrained=True).strategy == "probe"
+
+
+def test_lpft_fits_the_head_before_it_trains_with_frozen_statistics(plugins):
+    head, tune = strategy(plugins, "lpft").plan(FACTS, pretrained=True).phases
+    assert (head.kind, tune.kind) == ("fit_head", "train")
+    assert tune.freeze_norm
+    assert tune.stage_decay < 1
+    assert tune.regularizers["zoo/label_smoothing"] == {"share": 0.1}
+
+
+def test_strategies_have_no_label_smoothing_where_it_is_not_defined(plugins):
+    facts = dataclasses.replace(FACTS, task=Task.MULTI_LABEL)
+    for name in ("lpft", "full", "scratch"):
+        assert strategy(plugins, name).plan(facts, pretrained=True).phases[-1].regularizers == {}
+
+
+def test_strategy_options_reach_the_phase(plugins):
+    options = {"epochs": 7, "stage_decay": 0.5, "ema": False, "crop_scale": None, "flip": True, "label_smoothing": 0.0}
+    phase = strategy(plugins, "full", **options).plan(FACTS, pretrained=True).phases[0]
+    assert (phase.epochs, phase.stage_decay, phase.ema, phase.crop_scale, phase.flip) == (7, 0.5, False, None, True)
+    assert phase.regularizers == {}
+
+
+@pytest.mark.parametrize(
+    ("side", "native", "size"),
+    [(8, 224, 64), (28, 224, 64), (32, 224, 64), (64, 224, 128), (100, 224, 224), (8, 32, 32)],
+)
+def test_input_size_follows_small_images(side, native, size):
+    chosen, why = input_size(dataclasses.replace(FACTS, median_side_px=side), native)
+    assert chosen == size
+    assert chosen % 32 == 0
+    assert chosen >= min(native, SMALLEST_INPUT_PX)
+    assert why
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("90s", 90), ("10m", 600), ("1.5h", 5400), (7, 7), (0.5, 0.5)]
+)
+def test_seconds_of_reads_times(text, seconds):
+    assert seconds_of(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "abc", "-3", "0", "5 days", "nan", "m"])
+def test_seconds_of_refuses_what_is_no_time(text):
+    with pytest.raises(UserError, match="max_time"):
+        seconds_of(text)
