@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from zoo.assembly.session import Session
 from zoo.config.run_config import FinetuneConfig
-from zoo.contracts.data import DataBundle, DataFacts, DataSource, Task
+from zoo.contracts.data import DataBundle, DataFacts, DataSource
 from zoo.contracts.training import Augmentation, Phase
 from zoo.data import cache
 from zoo.data.audit import content_index, duplicates
@@ -37,30 +37,13 @@ def open_data(session: Session) -> tuple[DataSource, Listing, DataFacts]:
     session.console.say(f"data    {listing.location}: {len(listing.classes)} classes, {shown} images")
     for note in listing.notes:
         session.console.say(f"        {note}")
-    return source, listing, facts_of(listing)
-
-
-def facts_of(listing: Listing) -> DataFacts:
-    """Counts of the training images."""
-    targets = listing.targets[listing.splits["train"]]
-    single = listing.task is Task.SINGLE_LABEL
-    per_class = np.bincount(targets, minlength=len(listing.classes)) if single else targets.sum(0)
-    return DataFacts(
-        name=listing.name,
-        classes=len(listing.classes),
-        task=listing.task,
-        channels=listing.channels,
-        train_images=len(targets),
-        smallest_class=int(per_class.min()),
-        median_class=int(np.median(per_class)),
-        median_side_px=listing.median_side_px,
-    )
+    return source, listing, listing.facts
 
 
 def pack_data(session: Session, source: DataSource, listing: Listing, preprocess: Preprocess) -> DataBundle:
     """All images decoded once, at the size that this preprocessing wants; bad files are named."""
     options = session.config.data.options
-    with session.console.counting("decode", len(listing.samples)) as watch, session.accelerator.main_process_first():
+    with session.console.counting("decode", len(listing.samples)) as watch:
         bundle = pack(
             listing,
             source,
