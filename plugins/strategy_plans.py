@@ -58,7 +58,7 @@ class ProbeThenFineTune:
     def __init__(
         self,
         *,
-        epochs: float = 3,
+        epochs: float = 4,
         lr_factor: float = 1.0,
         stage_decay: float = 0.8,
         freeze_norm: bool = True,

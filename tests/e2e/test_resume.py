@@ -11,7 +11,6 @@ import time
 from pathlib import Path
 
 import pytest
-
 from support.e2e import TINY, command, metrics, run
 
 WORDS = (*TINY, "train.epochs=6", "train.batch_size=8", "regularizers=[dropout]", "augmentations=[rotate]")

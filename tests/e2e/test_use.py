@@ -8,7 +8,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from support.e2e import TINY, run
 
 

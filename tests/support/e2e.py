@@ -9,7 +9,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-TINY = ("model=lenet5", "weights=none", "data.channels=3", "train.threads=1", "train.loader_threads=1")
+TINY = (
+    "model=lenet5",
+    "weights=none",
+    "data.channels=3",
+    "train.threads=1",
+    "train.loader_threads=1",
+    "train.precision=fp32",
+)
 
 
 def command(*words: str) -> list[str]:

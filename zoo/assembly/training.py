@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
+import json
+import platform
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +25,7 @@ from zoo.errors import UserError, raise_all
 from zoo.features.bank import bank_key, load_or_compute
 from zoo.features.heads import fit_head
 from zoo.features.probe import Labelled
+from zoo.files import write_json
 from zoo.models.build import features_of, parameter_groups, set_train
 from zoo.training.checkpoints import Checkpoints
 from zoo.training.devices import Speeds, measure_speeds
@@ -114,10 +119,34 @@ class Trainer:
             return precision == "bf16"
         key = "train_precision" if train else "eval_precision"
         if key not in self.session.measured:
-            speeds = self._measure(train=train)
+            speeds = self._remembered(key) or self._measure(train=train)
+            self._remember(key, speeds)
             self.session.measured[key] = speeds.best
             self.session.measured[f"{key}_s"] = {"fp32": round(speeds.fp32_s, 4), "bf16": round(speeds.bf16_s, 4)}
         return bool(self.session.measured[key] == "bf16")
+
+    def _speeds_file(self, key: str) -> Path:
+        """Where the speeds of this network on this machine are kept: a second run must choose as the first did."""
+        facts = {
+            "model": self.session.config.model.name,
+            "options": {name: str(value) for name, value in self.session.config.model.options.items()},
+            "preprocess": self.model.spec.preprocess.to_dict(),
+            "machine": [platform.node(), platform.machine(), str(self.device), torch.get_num_threads()],
+            "torch": torch.__version__,
+        }
+        return cache_root(self.session.config) / "speeds" / f"{bank_key(facts)}-{key}.json"
+
+    def _remembered(self, key: str) -> Speeds | None:
+        try:
+            return Speeds(**json.loads(self._speeds_file(key).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def _remember(self, key: str, speeds: Speeds) -> None:
+        """Where nothing can be written, the next run measures again."""
+        if self.session.main:
+            with contextlib.suppress(UserError):
+                write_json(self._speeds_file(key), dataclasses.asdict(speeds))
 
     def _measure(self, *, train: bool) -> Speeds:
         if self.device.type == "cuda":
