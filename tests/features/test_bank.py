@@ -41,7 +41,7 @@ def test_bank_without_a_folder_is_never_kept(tmp_path):
 
 @pytest.mark.parametrize("damage", [b"", b"junk", None])
 def test_bank_that_is_torn_is_computed_anew(tmp_path, damage):
-    compute, calls = counted(FEATURES)
+    compute, _calls = counted(FEATURES)
     load_or_compute("k", folder=tmp_path, count=5, compute=compute)
     file = tmp_path / "k.npy"
     file.write_bytes(file.read_bytes()[:-7] if damage is None else damage)

@@ -85,7 +85,7 @@ def test_fit_probe_constant_features_do_not_blow_up():
 def test_fit_head_linear_takes_the_probe():
     train, val = blobs(300), blobs(100, seed=1)
     head = nn.Linear(12, 4)
-    fit = fit_head(head, train, val, classes=4, task=Task.SINGLE_LABEL, seed=0)
+    fit = fit_head(head, train, val=val, classes=4, task=Task.SINGLE_LABEL, seed=0)
     probe = fit_probe(train, val, classes=4, task=Task.SINGLE_LABEL)
     assert np.array_equal(head.weight.detach().numpy(), probe.weight)
     assert fit.val_accuracy == probe.val_accuracy
@@ -98,7 +98,7 @@ def test_fit_head_of_another_kind_learns_and_repeats():
     def fitted() -> tuple[nn.Module, float]:
         torch.manual_seed(5)
         head = nn.Sequential(nn.BatchNorm1d(12), nn.Linear(12, 16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 4))
-        return head, fit_head(head, train, val, classes=4, task=Task.SINGLE_LABEL, seed=0).val_accuracy
+        return head, fit_head(head, train, val=val, classes=4, task=Task.SINGLE_LABEL, seed=0).val_accuracy
 
     (first, accuracy), (second, _) = fitted(), fitted()
     linear = fit_probe(train, val, classes=4, task=Task.SINGLE_LABEL)
@@ -115,5 +115,5 @@ def test_fit_head_leaves_the_global_generator_alone():
     torch.manual_seed(1)
     expected = torch.rand(3)
     torch.manual_seed(1)
-    fit_head(head, train, val, classes=4, task=Task.SINGLE_LABEL, seed=9)
+    fit_head(head, train, val=val, classes=4, task=Task.SINGLE_LABEL, seed=9)
     assert torch.equal(torch.rand(3), expected)

@@ -100,7 +100,7 @@ def make_job(tmp_path: Path):
 
             parts["validate"] = validate
         rows: list[dict[str, object]] = []
-        job = Job(
+        return Job(
             model=model,
             phase=parts.pop("phase", Phase(name="tune", kind="train", epochs=epochs, ema=ema, ema_decay=0.9)),
             feed=feed,
@@ -118,6 +118,5 @@ def make_job(tmp_path: Path):
             limits=parts.pop("limits", Limits()),
             **parts,
         )
-        return job
 
     return make

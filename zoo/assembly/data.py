@@ -40,7 +40,7 @@ def open_data(session: Session) -> tuple[DataSource, Listing, DataFacts]:
     return source, listing, listing.facts
 
 
-def pack_data(session: Session, source: DataSource, listing: Listing, preprocess: Preprocess) -> DataBundle:
+def pack_data(session: Session, source: DataSource, *, listing: Listing, preprocess: Preprocess) -> DataBundle:
     """All images decoded once, at the size that this preprocessing wants; bad files are named."""
     options = session.config.data.options
     with session.console.counting("decode", len(listing.samples)) as watch:
@@ -74,7 +74,7 @@ def cache_root(config: FinetuneConfig) -> Path:
 
 
 def eval_feed(
-    session: Session, bundle: DataBundle, indices: NDArray[np.int64], preprocess: Preprocess, *, batch_size: int
+    session: Session, bundle: DataBundle, *, indices: NDArray[np.int64], preprocess: Preprocess, batch_size: int
 ) -> Batches:
     """Images in order, as validation, prediction and export see them."""
     return Batches(
@@ -91,7 +91,7 @@ def eval_feed(
 
 
 def train_feed(
-    session: Session, bundle: DataBundle, preprocess: Preprocess, *, batch_size: int, phase: Phase
+    session: Session, bundle: DataBundle, *, preprocess: Preprocess, batch_size: int, phase: Phase
 ) -> Batches:
     """Shuffled training images: the recipe's crop and mirror, then the user's augmentations in their order."""
     return Batches(

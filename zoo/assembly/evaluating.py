@@ -31,7 +31,7 @@ from zoo.training.inference import frozen_forward, run_over
 
 
 def evaluate_run(
-    folder: Path, plugins: Plugins, console: Console, *, data: str | None, split: str | None, device: str
+    folder: Path, plugins: Plugins, *, console: Console, data: str | None, split: str | None, device: str
 ) -> Scores:
     """Scores of a run's saved model.
 
@@ -51,7 +51,7 @@ def evaluate_run(
     if data is None:
         listing, source, options = _own_data(folder, plugins)
     else:
-        listing, source, options = _other_data(data, plugins, saved)
+        listing, source, options = _other_data(data, plugins, saved=saved)
     chosen = split or ("test" if "test" in listing.splits else "val")
     if chosen not in listing.splits:
         raise UserError(f"the data have no {chosen} images", where=f"split={chosen}", allowed=", ".join(listing.splits))
@@ -66,7 +66,7 @@ def evaluate_run(
     for bad in bundle.quarantined:
         console.say(f"left out: {bad.key}: {bad.reason}")
     if data is None:
-        _warn_if_changed(folder, bundle, console)
+        _warn_if_changed(folder, bundle, console=console)
     accelerator = make_accelerator(device)
     model.module.to(accelerator.device)
     feed = Batches(bundle, bundle.splits[chosen], preprocess=saved.preprocess, batch_size=64, seed=0, shuffle=False)
@@ -101,7 +101,7 @@ def _own_data(folder: Path, plugins: Plugins) -> tuple[Listing, DataSource, dict
     return listing, source, options
 
 
-def _other_data(data: str, plugins: Plugins, saved: SavedModel) -> tuple[Listing, DataSource, dict[str, Any]]:
+def _other_data(data: str, plugins: Plugins, *, saved: SavedModel) -> tuple[Listing, DataSource, dict[str, Any]]:
     """All labelled images at a path, in the run's own classes; those without a split count as test."""
     path = Path(data).expanduser()
     component = Component("dataset", "data", source_name_for(path), {"path": str(path)})
@@ -131,7 +131,7 @@ def _other_data(data: str, plugins: Plugins, saved: SavedModel) -> tuple[Listing
     return listing, source, {"cache": "none"}
 
 
-def _warn_if_changed(folder: Path, bundle: DataBundle, console: Console) -> None:
+def _warn_if_changed(folder: Path, bundle: DataBundle, *, console: Console) -> None:
     record = RunRecord.load(RunFolder.open(folder).record)
     if record.data is not None and record.data.fingerprint != bundle.fingerprint:
         console.say("warning: the data are not what this run was trained on: a file, a label or a split changed since")

@@ -32,14 +32,14 @@ def input_size(facts: DataFacts, native: int) -> tuple[int, str]:
 
 
 def build_backbone(
-    config: FinetuneConfig, registry: Registry, facts: DataFacts, *, say: Say
+    config: FinetuneConfig, registry: Registry, *, facts: DataFacts, say: Say
 ) -> tuple[Model, FoundWeights | None]:
     """The network with random values, at the input size that suits, and the pretrained values that were found."""
     entry = registry.get("model", config.model.name)
     asked = config.model.options["image_size"]
     size = asked if isinstance(asked, int) else None
     model: Model = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
-    found = choose_weights(config.weights, registry, model, say=say)
+    found = choose_weights(config.weights, registry, model=model, say=say)
     preprocess = model.spec.preprocess if found is None else found.record.preprocess
     if size is None and asked == "auto":
         size, why = input_size(facts, preprocess.size)
@@ -57,7 +57,7 @@ def adapted(preprocess: Preprocess, *, channels: int, size: int | None) -> Prepr
     return fitted if size is None else fitted.with_size(size)
 
 
-def choose_weights(choice: str, registry: Registry, model: Model, *, say: Say) -> FoundWeights | None:
+def choose_weights(choice: str, registry: Registry, *, model: Model, say: Say) -> FoundWeights | None:
     """The pretrained values that `weights=` means; None only for `weights=none`."""
     entries = sorted(registry.entries("weights"), key=lambda entry: entry.facts.get("rank", 100))
     sources: list[tuple[str, WeightsSource]] = [(entry.name, entry.build()) for entry in entries]
@@ -66,7 +66,7 @@ def choose_weights(choice: str, registry: Registry, model: Model, *, say: Say) -
 
 
 def finish_network(
-    model: Model, found: FoundWeights | None, config: FinetuneConfig, registry: Registry, *, classes: int
+    model: Model, found: FoundWeights | None, *, config: FinetuneConfig, registry: Registry, classes: int
 ) -> tuple[Model, LoadReport]:
     """The network with its pretrained values and the chosen head in its slot, laid out for speed."""
     report = load_weights(model, found, head_is_new=True)

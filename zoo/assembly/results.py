@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from zoo.artifacts.model_folder import Part, save_model
@@ -17,7 +18,7 @@ from zoo.evaluation.report import plain_scores, render_scores, write_curves, wri
 
 
 def score_splits(
-    session: Session, trainer: Trainer, bundle: DataBundle
+    session: Session, trainer: Trainer, *, bundle: DataBundle
 ) -> tuple[dict[str, Scores], dict[str, Outputs]]:
     """Scores on validation and, where there is one, on test: each image once, in the weights' own preprocessing."""
     loss = make_loss(session, bundle.task).to(session.accelerator.device)
@@ -29,13 +30,13 @@ def score_splits(
 
 
 def leave_results(
-    session: Session, model: Model, bundle: DataBundle, *, scores: dict[str, Scores], outputs: dict[str, Outputs]
+    session: Session, model: Model, *, bundle: DataBundle, scores: dict[str, Scores], outputs: dict[str, Outputs]
 ) -> None:
     """Writes model/, report/ and record.json."""
     calibration = calibrate(outputs["val"], task=bundle.task)
     plain = {split: plain_scores(found) for split, found in scores.items()}
     if session.main:
-        _save_model(session, model, bundle, plain=plain, temperature=calibration.temperature)
+        _save_model(session, model, bundle=bundle, plain=plain, temperature=calibration.temperature)
         for split, found in scores.items():
             curve = reliability(outputs[split], task=bundle.task, temperature=calibration.temperature)
             write_report(session.folder.report / split, found, reliability=curve)
@@ -43,11 +44,11 @@ def leave_results(
     session.update(status="finished", finished=now(), scores=plain)
 
 
-def summary_of(session: Session, scores: dict[str, Scores], bundle: DataBundle) -> dict[str, Any]:
+def summary_of(session: Session, scores: dict[str, Scores], *, classes: Sequence[str]) -> dict[str, Any]:
     """What `--json` prints."""
     return {
         "run_dir": str(session.folder.path),
-        "classes": list(bundle.classes),
+        "classes": list(classes),
         "model": session.config.model.name,
         "scores": {split: _headline(found) for split, found in scores.items()},
         "seconds": rounded(session.console.seconds),
@@ -73,7 +74,7 @@ def say_results(session: Session, scores: dict[str, Scores]) -> None:
 
 
 def _save_model(
-    session: Session, model: Model, bundle: DataBundle, *, plain: dict[str, Any], temperature: float
+    session: Session, model: Model, *, bundle: DataBundle, plain: dict[str, Any], temperature: float
 ) -> None:
     config, record = session.config, session.record
     weights = record.weights

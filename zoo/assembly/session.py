@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from accelerate import Accelerator
 
 from zoo.artifacts.record import DataUse, RunRecord
 from zoo.artifacts.run_folder import RunFolder
@@ -20,6 +19,9 @@ from zoo.contracts.model import LoadReport
 from zoo.errors import UserError
 from zoo.plugins import Plugins
 from zoo.registry import Registry
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 @dataclass
@@ -131,13 +133,3 @@ def seconds_of(limit: str | float) -> float:
             f"train.max_time={limit!r} is no time", where="train.max_time", allowed="90s, 10m, 1.5h, or seconds"
         )
     return seconds
-
-
-def all_agree(values: Sequence[Any], accelerator: Accelerator) -> list[Any]:
-    """The first process's values, in every process."""
-    from accelerate.utils import broadcast_object_list
-
-    shared = list(values)
-    if accelerator.num_processes > 1:
-        broadcast_object_list(shared, from_process=0)
-    return shared

@@ -9,15 +9,15 @@ from typing import Any
 from zoo.artifacts.record import ComponentUse, Environment, RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.assembly.console import Console
-from zoo.assembly.session import Session, all_agree, seconds_of
+from zoo.assembly.session import Session, seconds_of
 from zoo.config.compose import from_plain, to_plain
 from zoo.config.run_config import FinetuneConfig
 from zoo.errors import UserError
 from zoo.plugins import Plugins
-from zoo.training.devices import keep_freed_memory, make_accelerator, set_threads
+from zoo.training.devices import all_agree, keep_freed_memory, make_accelerator, set_threads
 
 
-def open_session(config: FinetuneConfig, plugins: Plugins, console: Console) -> Session:
+def open_session(config: FinetuneConfig, plugins: Plugins, *, console: Console) -> Session:
     """A new run: makes its folder and writes down what was asked for."""
     if config.train.max_time is not None:
         seconds_of(config.train.max_time)
@@ -29,7 +29,7 @@ def open_session(config: FinetuneConfig, plugins: Plugins, console: Console) -> 
     record = RunRecord(
         status="running",
         started=now(),
-        environment=_environment(accelerator, plugins, config),
+        environment=_environment(accelerator, plugins, config=config),
         model=config.model.name,
         seed=config.train.seed,
         components=tuple(ComponentUse.of(plugins.registry.get(c.kind, c.name)) for c in config.components()),
@@ -45,7 +45,7 @@ def open_session(config: FinetuneConfig, plugins: Plugins, console: Console) -> 
     return session
 
 
-def reopen_session(path: Path, plugins: Plugins, console: Console) -> Session:
+def reopen_session(path: Path, plugins: Plugins, *, console: Console) -> Session:
     """A run that was stopped, with its own configuration and measured choices.
 
     Raises:
@@ -59,7 +59,7 @@ def reopen_session(path: Path, plugins: Plugins, console: Console) -> Session:
             where=str(path),
             do=[f"to train on from its weights: model={path}", f"to score it: python -m zoo evaluate run={path}"],
         )
-    _check_versions(record, plugins, console)
+    _check_versions(record, plugins, console=console)
     config = from_plain(record.config, plugins, origins=record.origins)
     measured = dict(record.choices)
     keep_freed_memory()
@@ -84,7 +84,7 @@ def _cut_metrics(session: Session) -> None:
     session.folder.metrics.cut_back(int(state["counters"]["step"]), phase=phase)
 
 
-def _check_versions(record: RunRecord, plugins: Plugins, console: Console) -> None:
+def _check_versions(record: RunRecord, plugins: Plugins, *, console: Console) -> None:
     """Says which plugins changed since the run began; a missing one fails later, by the name it offered."""
     now_installed = {p.origin.plugin: p.origin for p in plugins.plugins}
     for use in record.components:
@@ -106,7 +106,7 @@ def _make_folder(config: FinetuneConfig) -> RunFolder:
     return RunFolder.create(model=config.model.name, data=data, root=Path(config.run.root).expanduser())
 
 
-def _environment(accelerator: Any, plugins: Plugins, config: FinetuneConfig) -> Environment:
+def _environment(accelerator: Any, plugins: Plugins, *, config: FinetuneConfig) -> Environment:
     origins = [plugins.registry.get(c.kind, c.name).origin for c in config.components()]
     also = sorted({origin.distribution for origin in origins} - {"zoo"})
     return Environment.here(device=str(accelerator.device), processes=accelerator.num_processes, also=also)

@@ -90,7 +90,7 @@ def _trains(plan: Plan) -> bool:
 class Trainer:
     """Runs the phases of one plan on one network."""
 
-    def __init__(self, session: Session, model: Model, bundle: DataBundle, *, report: LoadReport) -> None:
+    def __init__(self, session: Session, model: Model, *, bundle: DataBundle, report: LoadReport) -> None:
         self.session, self.model, self.bundle, self.report = session, model, bundle, report
         self.device = session.accelerator.device
         model.module.to(self.device)
@@ -179,7 +179,7 @@ class Trainer:
         )
         known = bool(self.report.sha256) and session.config.data.options["cache"] != "none"
         everything = np.arange(len(bundle.keys), dtype=np.int64)
-        feed = eval_feed(session, bundle, everything, self.model.spec.preprocess, batch_size=64)
+        feed = eval_feed(session, bundle, indices=everything, preprocess=self.model.spec.preprocess, batch_size=64)
         self.model.module.eval()
 
         def compute() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
@@ -216,7 +216,7 @@ class Trainer:
             fit = fit_head(
                 self.model.head,
                 train,
-                val,
+                val=val,
                 classes=len(bundle.classes),
                 task=bundle.task,
                 seed=session.config.train.seed,
@@ -252,7 +252,7 @@ class Trainer:
         feed = train_feed(
             session,
             self.bundle,
-            model.spec.preprocess,
+            preprocess=model.spec.preprocess,
             batch_size=self.batch_size,
             phase=phase,
         )
@@ -345,7 +345,7 @@ class Trainer:
         """The network's answers over one split; in float32, as `evaluate` and `predict` compute."""
         session, bundle = self.session, self.bundle
         indices = bundle.splits[split]
-        feed = eval_feed(session, bundle, indices, self.model.spec.preprocess, batch_size=64)
+        feed = eval_feed(session, bundle, indices=indices, preprocess=self.model.spec.preprocess, batch_size=64)
         logits, positions = run_over(
             feed,
             frozen_forward(self.model.module),

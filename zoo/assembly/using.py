@@ -49,7 +49,7 @@ def pretrained_predictor(
         raise UserError("predict with random values says nothing", where="weights=none", allowed="auto, or a path")
     entry = plugins.registry.get("model", name)
     first: Model = entry.build(classes=1000, channels=3, image_size=None)
-    found = choose_weights(weights, plugins.registry, first, say=say)
+    found = choose_weights(weights, plugins.registry, model=first, say=say)
     if found is None:
         raise UserError(f"no pretrained values for {name}", where=f"model={name}")
     count = found.record.classes or 1000

@@ -28,7 +28,7 @@ class HeadFit:
     note: str
 
 
-def fit_head(head: nn.Module, train: Labelled, val: Labelled, *, classes: int, task: Task, seed: int) -> HeadFit:
+def fit_head(head: nn.Module, train: Labelled, *, val: Labelled, classes: int, task: Task, seed: int) -> HeadFit:
     """Fits a head in place.
 
     Args:
@@ -45,11 +45,11 @@ def fit_head(head: nn.Module, train: Labelled, val: Labelled, *, classes: int, t
             head.weight.copy_(torch.from_numpy(probe.weight))
             head.bias.copy_(torch.from_numpy(probe.bias))
         return HeadFit(probe.val_loss, probe.val_accuracy, f"logistic regression, L2 {probe.l2:g}")
-    return _descend(head, train, val, task=task, seed=seed)
+    return _descend(head, train, val=val, task=task, seed=seed)
 
 
 def _descend(
-    head: nn.Module, train: Labelled, val: Labelled, *, task: Task, seed: int, batch_size: int = 128
+    head: nn.Module, train: Labelled, *, val: Labelled, task: Task, seed: int, batch_size: int = 128
 ) -> HeadFit:
     """AdamW at 1e-3 with a cosine, 60 epochs or `LEAST_STEPS`; keeps the epoch with the least validation loss."""
     epochs = max(60, -(-LEAST_STEPS // -(-len(train.targets) // batch_size)))
@@ -78,5 +78,5 @@ def _descend(
     head.load_state_dict(best)
     head.eval()
     with torch.no_grad():
-        accuracy = accuracy_of(head(x_val).numpy(), val.targets, task)
+        accuracy = accuracy_of(head(x_val).numpy(), val.targets, task=task)
     return HeadFit(best_loss, accuracy, f"AdamW on features, best after {best_epoch} of {epochs} epochs")

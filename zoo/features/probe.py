@@ -85,7 +85,7 @@ def fit_probe(train: Labelled, val: Labelled, *, classes: int, task: Task, grid:
     loss, l2, best_weight, best_bias = best
     folded = (best_weight.numpy() / scale).astype(np.float32)
     shifted = (best_bias.numpy() - folded @ mean).astype(np.float32)
-    accuracy = accuracy_of(val.features @ folded.T + shifted, val.targets, task)
+    accuracy = accuracy_of(val.features @ folded.T + shifted, val.targets, task=task)
     return Probe(folded, shifted, l2, loss, accuracy, tuple(tried))
 
 
@@ -115,7 +115,7 @@ def mean_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
 
 
-def accuracy_of(logits: NDArray[np.float32], targets: NDArray[np.int64] | NDArray[np.float32], task: Task) -> float:
+def accuracy_of(logits: NDArray[np.float32], targets: NDArray[np.int64] | NDArray[np.float32], *, task: Task) -> float:
     """Share of right answers, or of right labels in a multi-label task."""
     if task is Task.SINGLE_LABEL:
         return float((logits.argmax(1) == targets).mean())

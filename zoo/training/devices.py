@@ -6,12 +6,13 @@ import ctypes
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from zoo.errors import UserError
@@ -62,6 +63,14 @@ def make_accelerator(device: str) -> Accelerator:
             do="start them with `torchrun --nproc-per-node N -m zoo finetune ...`",
         )
     return accelerator
+
+
+def all_agree(values: Sequence[Any], accelerator: Accelerator) -> list[Any]:
+    """The first process's values, in every process."""
+    shared = list(values)
+    if accelerator.num_processes > 1:
+        broadcast_object_list(shared, from_process=0)
+    return shared
 
 
 def keep_freed_memory() -> bool:

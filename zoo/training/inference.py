@@ -17,7 +17,7 @@ Normalise = Callable[[torch.Tensor], torch.Tensor]
 """uint8[B, S, S, C] to float32[B, C, S, S]: a `Preprocess.normalise`."""
 
 
-def to_device(batch: RawBatch, device: torch.device, normalise: Normalise) -> tuple[torch.Tensor, torch.Tensor]:
+def to_device(batch: RawBatch, device: torch.device, *, normalise: Normalise) -> tuple[torch.Tensor, torch.Tensor]:
     """The images of a batch, normalised in channels-last memory, and its targets, on the device."""
     images = normalise(torch.from_numpy(np.ascontiguousarray(batch.images)).to(device, non_blocking=True))
     return images, torch.from_numpy(batch.targets).to(device, non_blocking=True)
@@ -52,7 +52,7 @@ def run_over(
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
         for batch in feed.epoch(0):
             if len(batch.indices):
-                images, _ = to_device(batch, device, normalise)
+                images, _ = to_device(batch, device, normalise=normalise)
                 answers.append(forward(images).float().cpu().numpy())
                 indices.append(batch.indices)
             done += batch.total

@@ -179,7 +179,7 @@ class Loop:
                 loss = loss + regularizer.penalty(job.model)
         value = float(loss.detach())
         if not math.isfinite(value):
-            self._refuse(batch, raw, value)
+            self._refuse(batch, raw, value=value)
         job.accelerator.backward(loss)
         self._apply_step()
         right = _right_answers(logits.detach(), raw.targets)
@@ -189,7 +189,7 @@ class Loop:
 
     def _batch(self, raw: RawBatch) -> Batch:
         job = self.job
-        images, targets = to_device(raw, job.accelerator.device, job.normalise)
+        images, targets = to_device(raw, job.accelerator.device, normalise=job.normalise)
         batch = Batch(images, targets)
         for regularizer in job.regularizers:
             if hasattr(regularizer, "change_batch"):
@@ -359,7 +359,7 @@ class Loop:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _refuse(self, batch: Batch, raw: RawBatch, value: float) -> None:
+    def _refuse(self, batch: Batch, raw: RawBatch, *, value: float) -> None:
         """Stops at a loss that is not finite and keeps the batch, so that the step can be replayed."""
         c, job = self.counters, self.job
         kept: Path = job.checkpoints.folder.parent / "bad_batch.npz"

@@ -84,7 +84,7 @@ def usage(verb: str, keys: Mapping[str, str], *, flags: str = "[--json]") -> str
     return "\n".join([*lines, *(f"  {key}={meaning}" for key, meaning in keys.items())]) + "\n"
 
 
-def whole_number(arguments: Arguments, key: str, default: int) -> int:
+def whole_number(arguments: Arguments, key: str, *, default: int) -> int:
     """A value that must be a whole number from 1 on."""
     text = arguments.get(key)
     if text is None:

@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     scores = evaluate_run(
         folder,
         load_plugins(),
-        console,
+        console=console,
         data=arguments.get("data"),
         split=split,
         device=arguments.get("device") or "auto",

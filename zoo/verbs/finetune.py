@@ -45,22 +45,24 @@ def run(session: Session) -> Run:
         source, listing, facts = open_data(session)
     with console.stage("model"):
         session.seed_everything()
-        model, found = build_backbone(config, session.registry, facts, say=console.say)
+        model, found = build_backbone(config, session.registry, facts=facts, say=console.say)
     plan = make_plan(session, facts, pretrained=found is not None)
     console.say(f"plan    {plan.strategy}: {plan.reason}")
     with console.stage("decode"):
-        bundle = pack_data(session, source, listing, model.spec.preprocess)
+        bundle = pack_data(session, source, listing=listing, preprocess=model.spec.preprocess)
     with console.stage("model"):
-        model, report = finish_network(model, found, config, session.registry, classes=len(bundle.classes))
+        model, report = finish_network(
+            model, found, config=config, registry=session.registry, classes=len(bundle.classes)
+        )
         session.check_unchanged(bundle, report)
-    trainer = Trainer(session, model, bundle, report=report)
+    trainer = Trainer(session, model, bundle=bundle, report=report)
     trainer.run(plan)
     with console.stage("scores"):
-        scores, outputs = score_splits(session, trainer, bundle)
+        scores, outputs = score_splits(session, trainer, bundle=bundle)
     with console.stage("save"):
-        leave_results(session, model, bundle, scores=scores, outputs=outputs)
+        leave_results(session, model, bundle=bundle, scores=scores, outputs=outputs)
     say_results(session, scores)
-    summary = summary_of(session, scores, bundle)
+    summary = summary_of(session, scores, classes=bundle.classes)
     return Run(session.folder.path, bundle.classes, summary["scores"], summary)
 
 
@@ -109,10 +111,10 @@ def finetune(words: Sequence[str], *, plugins: Plugins, as_json: bool = False) -
     console = Console(as_json=as_json, speaks=_speaks())
     resume = _resume_path(words)
     if resume is not None:
-        session = reopen_session(resume, plugins, console)
+        session = reopen_session(resume, plugins, console=console)
     else:
         config = configure(words, plugins, source_for=source_name_for)
-        session = open_session(config, plugins, console)
+        session = open_session(config, plugins, console=console)
     with closing(session):
         done = run(session)
     console.summary(done.summary)

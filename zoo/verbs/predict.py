@@ -43,8 +43,8 @@ def main(argv: Sequence[str]) -> int:
         check_predictions_path(Path(output))
     console = Console(as_json=arguments.as_json)
     predictor = _predictor(arguments, console)
-    top = whole_number(arguments, "top", 5)
-    batch_size = whole_number(arguments, "batch_size", 32)
+    top = whole_number(arguments, "top", default=5)
+    batch_size = whole_number(arguments, "batch_size", default=32)
     with console.counting("predict", 0) as _:
         rows = predictor.predict(arguments.values["images"], batch_size=batch_size, top_k=top)
     if output is not None:
