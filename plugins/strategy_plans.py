@@ -29,7 +29,7 @@ def _smoothing(share: float, facts: DataFacts) -> dict[str, Mapping[str, Any]]:
 class LinearProbe:
     """Fits the head on features of the frozen backbone, which are computed once."""
 
-    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
         """One phase."""
         return Plan("probe", (_HEAD,), "the backbone stays as it is; only the head is fitted")
 
@@ -82,7 +82,7 @@ class ProbeThenFineTune:
             flip=flip,
         )
 
-    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
         """Two phases."""
         tune = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
         return Plan("lpft", (_HEAD, tune), "the head is fitted on frozen features, then everything is trained")
@@ -130,7 +130,7 @@ class FullFineTune:
             flip=flip,
         )
 
-    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
         """One phase."""
         phase = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
         return Plan("full", (phase,), "everything is trained from the start, with a fresh head")
@@ -163,7 +163,7 @@ class FromScratch:
             name="scratch", kind="train", epochs=epochs, lr_factor=lr_factor, ema=ema, crop_scale=crop_scale, flip=flip
         )
 
-    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
         """One phase."""
         phase = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
         return Plan("scratch", (phase,), "all values start at random")
@@ -179,17 +179,21 @@ class Auto:
     def __init__(self, *, few_images: int = FEW_IMAGES) -> None:
         self._few_images = few_images
 
-    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
+    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
         """The plan of the chosen strategy, with the rule as its reason."""
-        chosen, reason = self._choose(facts, pretrained)
+        chosen, reason = self._choose(facts, pretrained=pretrained, must_train=must_train)
         plans: dict[str, Any] = {"scratch": FromScratch, "probe": LinearProbe, "lpft": ProbeThenFineTune}
         plan: Plan = plans[chosen]().plan(facts, pretrained=pretrained)
         return dataclasses.replace(plan, reason=reason)
 
-    def _choose(self, facts: DataFacts, pretrained: bool) -> tuple[Literal["scratch", "probe", "lpft"], str]:
+    def _choose(
+        self, facts: DataFacts, *, pretrained: bool, must_train: bool
+    ) -> tuple[Literal["scratch", "probe", "lpft"], str]:
         per_class = facts.median_class
         if not pretrained:
             return "scratch", "weights=none: there is nothing to transfer"
+        if per_class < self._few_images and must_train:
+            return "lpft", "something was asked for that acts only in training"
         if per_class < self._few_images:
             return "probe", f"{per_class} training images a class (median), fewer than {self._few_images}"
         return "lpft", f"{per_class} training images a class (median), {self._few_images} or more"

@@ -44,6 +44,9 @@ def as_word(value: Any) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, os.PathLike):
+        path = os.fspath(value)
+        return path if path.startswith((".", "/", "~")) else f"./{path}"  # a path, whatever is registered by its name
     if isinstance(value, list | tuple):
         return f"[{','.join(as_word(item) for item in value)}]"
     return str(value)

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 
 from zoo.assembly.network import SMALLEST_INPUT_PX, input_size
+from zoo.assembly.planning import asked_for_training, without_effect
 from zoo.assembly.session import seconds_of
-from zoo.assembly.training import asked_for_training, without_effect
 from zoo.config.compose import configure
 from zoo.contracts.data import DataFacts, Task
 from zoo.contracts.training import Phase, Plan
@@ -108,3 +108,10 @@ def test_seconds_of_reads_times(text, seconds):
 def test_seconds_of_refuses_what_is_no_time(text):
     with pytest.raises(UserError, match="max_time"):
         seconds_of(text)
+
+
+def test_auto_trains_where_something_was_asked_that_acts_only_there(plugins):
+    few = dataclasses.replace(FACTS, median_class=3)
+    plan = strategy(plugins, "auto").plan(few, pretrained=True, must_train=True)
+    assert plan.strategy == "lpft"
+    assert "only in training" in plan.reason

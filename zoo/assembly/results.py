@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from zoo.artifacts.model_folder import Part, save_model
+from zoo.assembly.objective import make_loss
 from zoo.assembly.session import Session, rounded
 from zoo.assembly.start import now
-from zoo.assembly.training import Trainer, make_loss
+from zoo.assembly.training import Trainer
 from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs, Scores
 from zoo.contracts.model import Model

@@ -1,13 +1,8 @@
-"""Carries out a strategy's plan: fits heads on features, runs the loop, checks that everything asked for acts."""
+"""Carries out a strategy's plan: fits heads on features, runs the loop, scores a network over a split."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import inspect
-import json
-import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,76 +10,22 @@ import torch
 from torch import nn
 
 from zoo.assembly.data import cache_root, eval_feed, train_feed
+from zoo.assembly.objective import make_loss, make_optimizer, make_regularizers, make_schedule, setting_of
+from zoo.assembly.precision import PrecisionChoice
 from zoo.assembly.session import Session
-from zoo.config.run_config import Component, FinetuneConfig
-from zoo.contracts.data import DataBundle, DataFacts, Task
+from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
 from zoo.contracts.model import LoadReport, Model
-from zoo.contracts.training import Phase, Plan, Regularizer, Schedule, Setting
-from zoo.errors import UserError, raise_all
+from zoo.contracts.training import Phase, Plan
 from zoo.features.bank import bank_key, load_or_compute
 from zoo.features.heads import fit_head
 from zoo.features.probe import Labelled
-from zoo.files import write_json
-from zoo.models.build import features_of, parameter_groups, set_train
+from zoo.models.build import features_of, set_train
 from zoo.training.checkpoints import Checkpoints
-from zoo.training.devices import Speeds, measure_speeds
 from zoo.training.inference import frozen_forward, run_over
 from zoo.training.loop import Job, Limits, Loop
 
-_MEASURED_BATCH = 8
 DEFAULT_BATCH = 32
-
-TRAINING_GROUPS = ("optimizer", "schedule", "loss")
-TRAINING_KEYS = ("epochs", "patience", "save_every_s", "save_every_steps")
-
-
-def make_plan(session: Session, facts: DataFacts, *, pretrained: bool) -> Plan:
-    """What will be trained, and why. `train.epochs` replaces the strategy's own number.
-
-    Raises:
-        UserErrors: Something that the user asked for can have no effect in this plan.
-    """
-    config = session.config
-    strategy = session.build(config.strategy)
-    must_train = bool(asked_for_training(config))
-    plan: Plan = strategy.plan(facts, pretrained=pretrained)
-    if must_train and config.strategy.name == "zoo/auto" and not _trains(plan):
-        plan = strategy.plan(dataclasses.replace(facts, median_class=10**9), pretrained=pretrained)
-        plan = dataclasses.replace(plan, reason=f"{', '.join(asked_for_training(config))} acts only in training")
-    if config.train.epochs != "auto":
-        epochs = float(config.train.epochs)
-        phases = [dataclasses.replace(p, epochs=epochs) if p.kind == "train" else p for p in plan.phases]
-        plan = dataclasses.replace(plan, phases=tuple(phases))
-    raise_all(without_effect(config, plan))
-    return plan
-
-
-def asked_for_training(config: FinetuneConfig) -> list[str]:
-    """What the user set that acts only where gradient descent runs."""
-    keys = [key for key in config.origins if config.asked(key)]
-    found = [key for key in keys if key.partition(".")[0] in (*TRAINING_GROUPS, "augmentations", "regularizers")]
-    found += [f"train.{key}" for key in TRAINING_KEYS if config.asked(f"train.{key}")]
-    return found
-
-
-def without_effect(config: FinetuneConfig, plan: Plan) -> list[UserError]:
-    """One error for each thing asked for that this plan never uses."""
-    if _trains(plan):
-        return []
-    return [
-        UserError(
-            f"{key} has no effect: strategy {plan.strategy!r} fits only the head, on cached features",
-            where=key,
-            allowed="strategies that train: lpft, full, scratch",
-            do=["strategy=lpft", f"or leave {key} out"],
-        )
-        for key in asked_for_training(config)
-    ]
-
-
-def _trains(plan: Plan) -> bool:
-    return any(phase.kind == "train" for phase in plan.phases)
 
 
 class Trainer:
@@ -97,6 +38,7 @@ class Trainer:
         size = session.config.train.batch_size
         self.batch_size = DEFAULT_BATCH if size == "auto" else int(size)
         self.checkpoints = Checkpoints(session.folder.checkpoints)
+        self.precision = PrecisionChoice(session, model)
         self.done: list[dict[str, Any]] = []
 
     def run(self, plan: Plan) -> tuple[dict[str, Any], ...]:
@@ -112,59 +54,10 @@ class Trainer:
                 self._train(phase, index, resume=state is not None and index == first)
         return tuple(self.done)
 
-    def bf16(self, *, train: bool) -> bool:
-        """Whether to compute in bfloat16: as told, or measured once on this network and kept in the record."""
-        precision = self.session.config.train.precision
-        if precision != "auto":
-            return precision == "bf16"
-        key = "train_precision" if train else "eval_precision"
-        if key not in self.session.measured:
-            speeds = self._remembered(key) or self._measure(train=train)
-            self._remember(key, speeds)
-            self.session.measured[key] = speeds.best
-            self.session.measured[f"{key}_s"] = {"fp32": round(speeds.fp32_s, 4), "bf16": round(speeds.bf16_s, 4)}
-        return bool(self.session.measured[key] == "bf16")
-
-    def _speeds_file(self, key: str) -> Path:
-        """Where the speeds of this network on this machine are kept: a second run must choose as the first did."""
-        facts = {
-            "model": self.session.config.model.name,
-            "options": {name: str(value) for name, value in self.session.config.model.options.items()},
-            "preprocess": self.model.spec.preprocess.to_dict(),
-            "machine": [platform.node(), platform.machine(), str(self.device), torch.get_num_threads()],
-            "torch": torch.__version__,
-        }
-        return cache_root(self.session.config) / "speeds" / f"{bank_key(facts)}-{key}.json"
-
-    def _remembered(self, key: str) -> Speeds | None:
-        try:
-            return Speeds(**json.loads(self._speeds_file(key).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def _remember(self, key: str, speeds: Speeds) -> None:
-        """Where nothing can be written, the next run measures again."""
-        if self.session.main:
-            with contextlib.suppress(UserError):
-                write_json(self._speeds_file(key), dataclasses.asdict(speeds))
-
-    def _measure(self, *, train: bool) -> Speeds:
-        if self.device.type == "cuda":
-            fits = torch.cuda.is_bf16_supported()
-            return Speeds(1.0, 0.5 if fits else 2.0)
-        preprocess = self.model.spec.preprocess
-        images = torch.zeros(_MEASURED_BATCH, preprocess.channels, preprocess.size, preprocess.size, device=self.device)
-        images = images.contiguous(memory_format=torch.channels_last)
-        if train:
-            set_train(self.model.module, freeze_norm=True)
-        else:
-            self.model.module.eval()
-        return measure_speeds(self.model.module, images, train=train, repeats=2)
-
     def features(self) -> np.ndarray[Any, Any]:
         """Features of all images by the frozen backbone, from the cache where they were computed before."""
         session, bundle = self.session, self.bundle
-        bf16 = self.bf16(train=False)
+        bf16 = self.precision.bf16(train=False)
         key = bank_key(
             {
                 "data": bundle.fingerprint,
@@ -247,8 +140,9 @@ class Trainer:
     def _job(self, phase: Phase, index: int, watcher: Any) -> Job:
         session, config, model = self.session, self.session.config, self.model
         loss = make_loss(session, self.bundle.task).to(self.device)
-        regularizers = self._regularizers(phase)
-        bf16 = self.bf16(train=True)
+        setting = setting_of(session, self.bundle)
+        regularizers = make_regularizers(session, model, phase=phase, setting=setting)
+        bf16 = self.precision.bf16(train=True)
         feed = train_feed(
             session,
             self.bundle,
@@ -260,7 +154,7 @@ class Trainer:
             model=model,
             phase=phase,
             feed=feed,
-            optimizer=self._optimizer(phase),
+            optimizer=make_optimizer(session, model, phase=phase),
             schedule=make_schedule(session),
             loss=loss,
             regularizers=regularizers,
@@ -283,58 +177,9 @@ class Trainer:
             index=index,
         )
 
-    def _optimizer(self, phase: Phase) -> torch.optim.Optimizer:
-        """Parameter groups by stage; a rate that the user gave is taken as it is, by no factor changed."""
-        component = self.session.config.optimizer
-        lr = component.options["lr"]
-        if lr == "auto":
-            lr = float(self.session.facts(component).get("lr", 1e-3)) * phase.lr_factor
-        decay = float(component.own.get("weight_decay") or 0.0)
-        groups = parameter_groups(self.model, float(lr), stage_decay=phase.stage_decay, weight_decay=decay)
-        built: torch.optim.Optimizer = self.session.build(component, params=groups, lr=float(lr))
-        return built
-
-    def _regularizers(self, phase: Phase) -> list[Regularizer]:
-        """Those of the recipe that the user did not list himself, then the user's; each is checked, then applied."""
-        session, config = self.session, self.session.config
-        component = loss_component(session, self.bundle.task)
-        setting = Setting(
-            task=self.bundle.task,
-            classes=len(self.bundle.classes),
-            trainable="all",
-            loss_takes_soft_targets=bool(session.facts(component).get("soft_targets")),
-        )
-        loss = session.build(component)
-        if hasattr(loss, "check"):
-            loss.check(setting)
-        built = self._of_recipe(phase, setting) + [session.build(chosen) for chosen in config.regularizers]
-        for regularizer in built:
-            if hasattr(regularizer, "check"):
-                regularizer.check(setting)
-            if hasattr(regularizer, "change_model"):
-                regularizer.change_model(self.model)
-        return built
-
-    def _of_recipe(self, phase: Phase, setting: Setting) -> list[Regularizer]:
-        """The recipe's own regularizers, less what the user lists himself and what his loss cannot take."""
-        session = self.session
-        chosen = {component.name for component in session.config.regularizers}
-        built: list[Regularizer] = []
-        for name, options in phase.regularizers.items():
-            regularizer = session.registry.get("regularizer", name).build(**options)
-            try:
-                if hasattr(regularizer, "check"):
-                    regularizer.check(setting)
-            except UserError as error:
-                session.console.say(f"        the recipe's {name} is left out: {error.what}")
-                continue
-            if name not in chosen:
-                built.append(regularizer)
-        return built
-
     def validate(self, loss: nn.Module) -> tuple[float, float]:
         """Mean loss and accuracy on the validation images."""
-        outputs = self.outputs("val", loss, bf16=self.bf16(train=False))
+        outputs = self.outputs("val", loss, bf16=self.precision.bf16(train=False))
         if outputs.targets.ndim == 1:
             right = outputs.logits.argmax(1) == outputs.targets
         else:
@@ -357,42 +202,3 @@ class Trainer:
         with torch.no_grad():
             value = loss(torch.from_numpy(logits).to(self.device), torch.from_numpy(targets).to(self.device)).mean()
         return Outputs(logits, targets, positions, float(value))
-
-
-def loss_component(session: Session, task: Task) -> Component:
-    """The loss that was chosen; `auto` takes cross entropy for one label an image, binary cross entropy for several.
-
-    Raises:
-        UserError: The chosen loss does not serve this task.
-    """
-    chosen = session.config.loss
-    if chosen is None:
-        name = "zoo/cross_entropy" if task is Task.SINGLE_LABEL else "zoo/binary_cross_entropy"
-        entry = session.registry.get("loss", name)
-        options = {p.name: p.default for p in entry.parameters() if p.default is not inspect.Parameter.empty}
-        return Component("loss", "loss", name, options)
-    tasks = session.facts(chosen).get("tasks", ())
-    if tasks and task.value not in tasks:
-        raise UserError(
-            f"loss {chosen.name!r} does not serve {task.value.replace('_', '-')} data",
-            where="loss",
-            allowed=", ".join(
-                e.name for e in session.registry.entries("loss") if task.value in e.facts.get("tasks", ())
-            ),
-            do="leave loss=auto",
-        )
-    return chosen
-
-
-def make_loss(session: Session, task: Task) -> nn.Module:
-    """The loss itself."""
-    built: nn.Module = session.build(loss_component(session, task))
-    return built
-
-
-def make_schedule(session: Session) -> Schedule:
-    """The schedule, behind its warm-up."""
-    from zoo.training.warmup import with_warmup
-
-    component = session.config.schedule
-    return with_warmup(session.build(component), share=component.options["warmup_share"])

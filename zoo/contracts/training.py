@@ -198,5 +198,12 @@ class Plan:
 class Strategy(Protocol):
     """What a component of kind `strategy` builds."""
 
-    def plan(self, facts: DataFacts, *, pretrained: bool) -> Plan:
-        """The phases for these data; pure, so that the same facts give the same plan."""
+    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool) -> Plan:
+        """The phases for these data; pure, so that the same facts give the same plan.
+
+        Args:
+            facts: Counts and sizes.
+            pretrained: Whether there are pretrained values to start from.
+            must_train: Something was asked for that acts only in gradient descent. A strategy that chooses takes one in
+                which it acts; one that never trains may plan as ever, and the run is refused.
+        """

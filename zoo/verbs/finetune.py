@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,8 +38,9 @@ def run(session: Session) -> Run:
     """Fine-tunes: data, network, plan, training, scores, and what is left behind. One line a stage."""
     from zoo.assembly.data import open_data, pack_data
     from zoo.assembly.network import build_backbone, finish_network
+    from zoo.assembly.planning import make_plan
     from zoo.assembly.results import leave_results, say_results, score_splits, summary_of
-    from zoo.assembly.training import Trainer, make_plan
+    from zoo.assembly.training import Trainer
 
     console, config = session.console, session.config
     with console.stage("data"):
@@ -155,9 +157,14 @@ def _sweep(words: Sequence[str], plugins: Plugins, *, as_json: bool) -> int:
         words,
         plugins,
         source_for=source_name_for,
-        job=lambda chosen: finetune(chosen, plugins=plugins, as_json=as_json),
+        job=partial(_run_job, as_json=as_json),
     )
-    rows = [(run.scores.get("test", run.scores["val"])["accuracy"], run) for run in runs if isinstance(run, Run)]
-    for accuracy, done in sorted(rows, key=lambda row: -row[0]):
-        sys.stderr.write(f"{accuracy:.3f}  {done.dir}\n")
+    done = [run for run in runs if isinstance(run, Run)]
+    for run in sorted(done, key=lambda run: -run.scores["val"]["accuracy"]):
+        sys.stderr.write(f"validation accuracy {run.scores['val']['accuracy']:.3f}  {run.dir}\n")
     return 0
+
+
+def _run_job(words: list[str], *, as_json: bool) -> Run:
+    """One job of a sweep; a launcher may run it in another process, which loads its own plugins."""
+    return finetune(words, plugins=load_plugins(), as_json=as_json)

@@ -1,0 +1,58 @@
+"""What will be trained, and the refusal of everything asked for that would do nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from zoo.assembly.session import Session
+from zoo.config.run_config import FinetuneConfig
+from zoo.contracts.data import DataFacts
+from zoo.contracts.training import Plan
+from zoo.errors import UserError, raise_all
+
+TRAINING_GROUPS = ("optimizer", "schedule", "loss")
+TRAINING_KEYS = ("epochs", "patience", "save_every_s", "save_every_steps")
+
+
+def make_plan(session: Session, facts: DataFacts, *, pretrained: bool) -> Plan:
+    """What will be trained, and why. `train.epochs` replaces the strategy's own number.
+
+    Raises:
+        UserErrors: Something that the user asked for can have no effect in this plan.
+    """
+    config = session.config
+    strategy = session.build(config.strategy)
+    plan: Plan = strategy.plan(facts, pretrained=pretrained, must_train=bool(asked_for_training(config)))
+    if config.train.epochs != "auto":
+        epochs = float(config.train.epochs)
+        phases = [dataclasses.replace(p, epochs=epochs) if p.kind == "train" else p for p in plan.phases]
+        plan = dataclasses.replace(plan, phases=tuple(phases))
+    raise_all(without_effect(config, plan))
+    return plan
+
+
+def asked_for_training(config: FinetuneConfig) -> list[str]:
+    """What the user set that acts only where gradient descent runs."""
+    keys = [key for key in config.origins if config.asked(key)]
+    found = [key for key in keys if key.partition(".")[0] in (*TRAINING_GROUPS, "augmentations", "regularizers")]
+    found += [f"train.{key}" for key in TRAINING_KEYS if config.asked(f"train.{key}")]
+    return found
+
+
+def without_effect(config: FinetuneConfig, plan: Plan) -> list[UserError]:
+    """One error for each thing asked for that this plan never uses."""
+    if _trains(plan):
+        return []
+    return [
+        UserError(
+            f"{key} has no effect: strategy {plan.strategy!r} fits only the head, on cached features",
+            where=key,
+            allowed="strategies that train: lpft, full, scratch",
+            do=["strategy=lpft", f"or leave {key} out"],
+        )
+        for key in asked_for_training(config)
+    ]
+
+
+def _trains(plan: Plan) -> bool:
+    return any(phase.kind == "train" for phase in plan.phases)
