@@ -43,6 +43,11 @@ class PrecisionChoice:
             self.session.measured[f"{key}_s"] = {"fp32": round(speeds.fp32_s, 4), "bf16": round(speeds.bf16_s, 4)}
         return bool(self.session.measured[key] == "bf16")
 
+    def eval_s_per_image(self) -> float:
+        """Seconds that an image takes without gradients, in float32; 0 where it was never measured."""
+        speeds = self.session.measured.get("eval_precision_s", {"fp32": 0.0})
+        return float(speeds["fp32"]) / _MEASURED_BATCH
+
     def _speeds_file(self, key: str) -> Path:
         """Where the speeds of this network on this machine are kept: a second run must choose as the first did."""
         facts = {

@@ -27,6 +27,9 @@ from zoo.training.loop import Job, Limits, Loop
 
 DEFAULT_BATCH = 32
 
+_SAVING_S = 2.0
+"""Seconds that model, report and record take to write."""
+
 
 class Trainer:
     """Runs the phases of one plan on one network."""
@@ -172,10 +175,20 @@ class Trainer:
                 patience=config.train.patience,
                 save_every_s=config.train.save_every_s,
                 save_every_steps=config.train.save_every_steps,
-                deadline=session.deadline,
+                deadline=self._training_deadline(),
             ),
             index=index,
         )
+
+    def _training_deadline(self) -> float | None:
+        """The run's deadline less what the last validation, the scores and saving will take, as far as is known."""
+        deadline = self.session.deadline
+        if deadline is None:
+            return None
+        splits = self.bundle.splits
+        images = 2 * len(splits["val"]) + len(splits.get("test", ()))
+        self.precision.bf16(train=False)
+        return deadline - _SAVING_S - images * self.precision.eval_s_per_image()
 
     def validate(self, loss: nn.Module) -> tuple[float, float]:
         """Mean loss and accuracy on the validation images."""

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import re
+import textwrap
+from collections.abc import Sequence
 
 from zoo.config.run_config import TrainConfig
 from zoo.kinds import BY_GROUP
@@ -21,21 +25,51 @@ EXAMPLES = """\
 def finetune_usage(plugins: Plugins) -> str:
     """The help text."""
     lines = ["usage: python -m zoo finetune [group=option] [key=value] [-m] [--json] [--cfg job]", "", EXAMPLES]
-    lines.append("groups (each option's own keys: --cfg job shows them with their values):")
-    for group, kind in BY_GROUP.items():
-        names = [entry.name for entry in plugins.registry.entries(kind.name)]
-        shown = ", ".join(sorted(set(names)))
-        libraries = [f"all of {p.origin.namespace}" for p in plugins.registry.providers(kind.name)]
-        value = f"[{group[:-1]},...]" if kind.many else "NAME"
-        lines.append(f"  {group}={value:<18} {kind.stage}: {', '.join([shown, *libraries] if shown else libraries)}")
-    lines.append("  data=PATH, model=PATH   a folder, table or archive; a run or saved model to go on from")
-    lines += ["", "keys:", "  weights=auto|none|PATH   where pretrained values come from"]
-    for field in dataclasses.fields(TrainConfig):
-        lines.append(f"  train.{field.name}={field.default}")
-    lines += ["  run.dir=PATH   the run folder (default runs/<date>/<time>-<model>-<data>)", "  resume=DIR     goes on"]
-    lines += ["", "flags:", "  -m         one run for each combination of values separated by commas"]
-    lines += [
-        "  --json     one JSON summary on stdout, everything else on stderr",
-        "  --cfg job  print the configuration",
-    ]
+    lines.append("groups (--cfg job shows the keys of the chosen options, with their values):")
+    lines += _table([_group_row(group, plugins) for group in BY_GROUP])
+    lines += ["", "keys:", *_table([*_TOP_KEYS, *_train_rows()])]
+    lines += ["", "flags:", *_table(_FLAGS)]
     return "\n".join(lines) + "\n"
+
+
+_TOP_KEYS = (
+    ("data=PATH", "a folder, table or archive, instead of a registered data set"),
+    ("model=PATH", "a run or a saved model to go on from"),
+    ("weights=auto", "auto, none (random values), or the path of weights"),
+    ("run.dir=PATH", "the run folder; without it, runs/<date>/<time>-<model>-<data>"),
+    ("resume=DIR", "goes on with a run that was stopped"),
+)
+
+_FLAGS = (
+    ("-m", "one run for each combination of values separated by commas"),
+    ("--json", "one JSON summary on stdout, everything else on stderr"),
+    ("--cfg job", "print the configuration that the words mean"),
+)
+
+
+def _group_row(group: str, plugins: Plugins) -> tuple[str, str]:
+    kind = BY_GROUP[group]
+    names = sorted({entry.name for entry in plugins.registry.entries(kind.name)})
+    names += [f"all of {provider.origin.namespace}" for provider in plugins.registry.providers(kind.name)]
+    return f"{group}=[...]" if kind.many else f"{group}=NAME", f"{kind.stage}: {', '.join(names)}"
+
+
+def _train_rows() -> list[tuple[str, str]]:
+    """One row a field, explained by the class's own docstring."""
+    said = inspect.getdoc(TrainConfig) or ""
+    rows = []
+    for field in dataclasses.fields(TrainConfig):
+        default = "null" if field.default is None else field.default
+        found = re.search(rf"^    {field.name}: (.+?)(?=^    \w+: |\Z)", said, re.MULTILINE | re.DOTALL)
+        rows.append((f"train.{field.name}={default}", " ".join(found.group(1).split()) if found else ""))
+    return rows
+
+
+def _table(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Two columns, the second wrapped."""
+    width = max(len(left) for left, _ in rows) + 2
+    lines = []
+    for left, right in rows:
+        first, *rest = textwrap.wrap(right, 116 - width) or [""]
+        lines += [f"  {left:<{width}}{first}", *(f"  {'':<{width}}{line}" for line in rest)]
+    return lines

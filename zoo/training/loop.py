@@ -135,6 +135,7 @@ class Loop:
         with self._listening():
             while not self._over():
                 self._run_epoch()
+        self.job.accelerator.wait_for_everyone()  # the first process has written what all now read
         if self.counters.best_step >= 0:
             _load_in_place(self.module, self.job.checkpoints.tensors("best", "model."))
         self.counters.finished = True
@@ -183,7 +184,7 @@ class Loop:
         job.accelerator.backward(loss)
         self._apply_step()
         right = _right_answers(logits.detach(), raw.targets)
-        c.epoch_loss += float(per_image.detach().double().sum()) * job.accelerator.num_processes
+        c.epoch_loss += float(per_image.detach().float().sum()) * job.accelerator.num_processes
         c.epoch_right += right * job.accelerator.num_processes
         c.epoch_seen += raw.total
 
@@ -324,11 +325,14 @@ class Loop:
         All processes take the plan of the slowest.
         """
         c, deadline = self.counters, self.job.limits.deadline
-        if deadline is None or not (c.step == 10 or c.step % 25 == 0 or time.monotonic() > deadline):
+        if deadline is None:
+            return
+        alone = self.job.accelerator.num_processes == 1  # several must come here at the same steps
+        if not (c.step == 10 or c.step % 25 == 0 or (alone and time.monotonic() > deadline)):
             return
         step_s = float(np.mean(self._step_times)) if self._step_times else 1.0
         fits = c.step + max(0, int((deadline - time.monotonic()) / (1.05 * step_s)))
-        if self.job.accelerator.num_processes > 1:
+        if not alone:
             told = self.job.accelerator.gather(torch.tensor([fits], device=self.job.accelerator.device))
             fits = int(told.min())
         c.planned_steps = max(c.step, min(c.planned_steps, fits))
