@@ -116,6 +116,8 @@ def finetune(words: Sequence[str], *, plugins: Plugins, as_json: bool = False) -
         session = reopen_session(resume, plugins, console=console)
     else:
         config = configure(words, plugins, source_for=source_name_for)
+        for note in config.notes:
+            console.say(note)
         session = open_session(config, plugins, console=console)
     with closing(session):
         done = run(session)
