@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,4 +74,6 @@ def _cpu() -> str:
 
 def row(side: str, seed: int, measured: Measured, **more: Any) -> dict[str, Any]:
     """One row of results."""
-    return {"side": side, "seed": seed, **asdict(measured), **more}
+    stages = measured.answer.get("seconds") if isinstance(measured.answer.get("seconds"), dict) else {}
+    figures = {"seconds": measured.seconds, "cpu_s": measured.cpu_s, "peak_gb": measured.peak_gb}
+    return {"side": side, "seed": seed, **{k: round(v, 2) for k, v in figures.items()}, "stages": stages, **more}

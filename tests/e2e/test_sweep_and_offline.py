@@ -36,6 +36,7 @@ def test_pretrained_weights_that_cannot_be_had_end_at_once_with_three_ways_on(tm
     assert time.monotonic() - start < 60
     for word in ("torch-cache", "hf-cache", "hub", "weights=PATH", "weights=none", str(tmp_path)):
         assert word in done.stderr, word
+    assert not (tmp_path / "run").exists()  # refused before anything was computed: nothing is left behind
 
 
 def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path, photos):

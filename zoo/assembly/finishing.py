@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from zoo.assembly.session import Session
 from zoo.assembly.start import now
-from zoo.errors import Interrupted, ZooError
+from zoo.errors import Interrupted, UserError, ZooError
+
+_WRITTEN_FIRST = frozenset({"config.yaml", "overrides.yaml", "record.json"})
 
 
 @contextmanager
@@ -21,13 +24,35 @@ def closing(session: Session) -> Iterator[None]:
             f"{error or 'interrupted'}\n  do:      python -m zoo finetune resume={session.folder.path}"
         ) from error
     except Exception as error:
+        if isinstance(error, UserError) and _nothing_done(session):
+            _take_away(session)
+            raise
         _record_failure(session)
-        if isinstance(error, ZooError):
-            session.console.say(f"run     {session.folder.path}")
+        session.console.say(f"run     {session.folder.path}")
         raise
     finally:
         if session.accelerator.num_processes > 1:
             session.accelerator.end_training()
+
+
+def _nothing_done(session: Session) -> bool:
+    """Whether the folder holds only what was written when it was made."""
+    try:
+        return not session.resumed and {file.name for file in session.folder.path.iterdir()} <= _WRITTEN_FIRST
+    except OSError:
+        return False
+
+
+def _take_away(session: Session) -> None:
+    """Removes the folder of a run that was refused before anything was computed."""
+    if not session.main:
+        return
+    for name in _WRITTEN_FIRST:
+        (session.folder.path / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the day's folder goes only where no other run is in it
+        session.folder.path.rmdir()
+        if session.config.run.dir is None:
+            session.folder.path.parent.rmdir()
 
 
 def _record_failure(session: Session) -> None:
