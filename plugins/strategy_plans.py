@@ -34,17 +34,16 @@ class LinearProbe:
         return Plan("probe", (_HEAD,), "the backbone stays as it is; only the head is fitted")
 
 
-class ProbeThenFineTune:
-    """Fits the head on frozen features, then trains everything from there.
+class FullFineTune:
+    """Trains the whole network from the start, with a fresh head.
 
-    A fresh head sends large, wrong gradients through the network and distorts what it knows; a fitted one does not.
     BatchNorm keeps the pretrained statistics: batches of a small data set are worse estimates.
 
-    Source: Kumar et al., "Fine-Tuning can Distort Pretrained Features", arXiv:2202.10054. The moving average, crops,
-    smoothing and decay by stage are additions, chosen on validation (benchmarks/).
+    Source: Yosinski et al., "How transferable are features in deep neural networks?", arXiv:1411.1792. The moving
+    average, crops, smoothing and decay by stage are additions (benchmarks/).
 
     Args:
-        epochs: Passes of the second phase.
+        epochs: Passes over the training images.
         lr_factor: Multiplies the optimizer's own rate.
         stage_decay: Each stage further from the head trains this much slower, in (0, 1].
         freeze_norm: Keep BatchNorm's statistics.
@@ -82,58 +81,28 @@ class ProbeThenFineTune:
             flip=flip,
         )
 
-    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
-        """Two phases."""
-        tune = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
-        return Plan("lpft", (_HEAD, tune), "the head is fitted on frozen features, then everything is trained")
-
-
-class FullFineTune:
-    """Trains the whole network from the start, with a fresh head.
-
-    Args:
-        epochs: Passes over the training images.
-        lr_factor: Multiplies the optimizer's own rate.
-        stage_decay: Each stage further from the head trains this much slower, in (0, 1].
-        freeze_norm: Keep BatchNorm's statistics.
-        label_smoothing: Share of the target spread over all classes, in [0, 1).
-        ema: Keep and validate a moving average of the weights.
-        ema_decay: Its decay once ramped, in (0, 1).
-        crop_scale: Range of the area share of random crops; null: the centre, as in validation.
-        flip: Mirror half of the images.
-    """
-
-    def __init__(
-        self,
-        *,
-        epochs: float = 5,
-        lr_factor: float = 1.0,
-        stage_decay: float = 0.8,
-        freeze_norm: bool = True,
-        label_smoothing: float = 0.1,
-        ema: bool = True,
-        ema_decay: float = 0.98,
-        crop_scale: tuple[float, float] | None = (0.4, 1.0),
-        flip: bool = False,
-    ) -> None:
-        self._smoothing = label_smoothing
-        self._phase = Phase(
-            name="full",
-            kind="train",
-            epochs=epochs,
-            lr_factor=lr_factor,
-            stage_decay=stage_decay,
-            freeze_norm=freeze_norm,
-            ema=ema,
-            ema_decay=ema_decay,
-            crop_scale=crop_scale,
-            flip=flip,
-        )
+    def training(self, facts: DataFacts) -> Phase:
+        """The phase in which everything is trained."""
+        return dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
 
     def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
         """One phase."""
-        phase = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
-        return Plan("full", (phase,), "everything is trained from the start, with a fresh head")
+        return Plan("full", (self.training(facts),), "everything is trained from the start, with a fresh head")
+
+
+class ProbeThenFineTune(FullFineTune):
+    """Fits the head on frozen features, then trains everything from there.
+
+    A fresh head sends large, wrong gradients through the network and distorts what it knows; a fitted one does not. The
+    options are those of the second phase, the same as `full` has.
+
+    Source: Kumar et al., "Fine-Tuning can Distort Pretrained Features", arXiv:2202.10054.
+    """
+
+    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
+        """Two phases."""
+        reason = "the head is fitted on frozen features, then everything is trained"
+        return Plan("lpft", (_HEAD, self.training(facts)), reason)
 
 
 class FromScratch:

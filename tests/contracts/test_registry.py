@@ -88,7 +88,10 @@ def test_component_takes_what_the_framework_supplies(entry: Entry) -> None:
 @pytest.mark.parametrize("entry", named([e for e in ENTRIES if e.kind != "command"]))
 def test_every_option_is_explained(entry: Entry) -> None:
     target = entry.load()
-    text = f"{inspect.getdoc(target)}\n{inspect.getdoc(getattr(target, '__init__', target))}"
+    owners = target.__mro__ if inspect.isclass(target) else [target]  # inherited options are explained where they stand
+    text = "\n".join(
+        f"{inspect.getdoc(owner)}\n{inspect.getdoc(getattr(owner, '__init__', owner))}" for owner in owners
+    )
     for option in schema.options(entry):
         if option.name not in BY_NAME[entry.kind].common:
             assert f"{option.name}:" in text, f"{option.name} is not among the Args of {entry.offer.target}"
