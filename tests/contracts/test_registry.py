@@ -88,7 +88,8 @@ def test_component_takes_what_the_framework_supplies(entry: Entry) -> None:
 @pytest.mark.parametrize("entry", named([e for e in ENTRIES if e.kind != "command"]))
 def test_every_option_is_explained(entry: Entry) -> None:
     target = entry.load()
-    owners = target.__mro__ if inspect.isclass(target) else [target]  # inherited options are explained where they stand
+    # Inherited options are explained where they stand.
+    owners = target.__mro__ if inspect.isclass(target) else [target]
     text = "\n".join(
         f"{inspect.getdoc(owner)}\n{inspect.getdoc(getattr(owner, '__init__', owner))}" for owner in owners
     )
