@@ -97,6 +97,37 @@ def test_loop_resumed_at_any_step_ends_in_the_same_bits(make_job, stop_at, ema):
         assert getattr(counters, name) == getattr(expected_counters, name), name
 
 
+@pytest.mark.parametrize("stop_at", [5, 6, 7, 12, 17])
+def test_loop_killed_right_after_any_save_ends_in_the_same_bits(make_job, stop_at):
+    """A checkpoint at the end of an epoch must not make the resumed run leave its validation out."""
+    rows: dict[str, list] = {"whole": [], "broken": []}
+    whole = make_job(folder="whole")
+    object.__setattr__(whole, "log", rows["whole"].append)
+    expected = Loop(whole).run()
+    broken = make_job(folder="broken", limits=Limits(save_every_steps=1))
+    object.__setattr__(broken, "log", rows["broken"].append)
+    loop = Loop(broken)
+    save = loop._save
+
+    def save_then_die(name, **options):
+        save(name, **options)
+        if name == "last" and loop.counters.step >= stop_at:
+            raise Stop
+
+    loop._save = save_then_die
+    with pytest.raises(Stop):
+        loop.run()
+    resumed = make_job(folder="broken", limits=Limits(save_every_steps=1))
+    object.__setattr__(resumed, "log", rows["broken"].append)
+    again = Loop(resumed)
+    again.restore()
+    counters = again.run()
+    assert same_bits(weights(whole), weights(resumed))
+    assert counters.best_step == expected.best_step
+    assert [r["step"] for r in rows["broken"]] == [r["step"] for r in rows["whole"]]
+    assert [r["val_loss"] for r in rows["broken"]] == [r["val_loss"] for r in rows["whole"]]
+
+
 def test_loop_keeps_the_best_epoch_not_the_last(make_job):
     answers = iter([(1.0, 0.5), (0.5, 0.9), (0.4, 0.6)])
     kept = {}

@@ -125,6 +125,18 @@ def test_devices_that_are_not_there_are_refused():
     assert make_accelerator("cpu").device.type == "cpu"
 
 
+def test_processes_that_do_not_see_each_other_are_refused(monkeypatch):
+    """What a plain Accelerator() does under torchrun without a GPU: each process believes that it is alone."""
+
+    class Alone:
+        num_processes = 1
+
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setattr("zoo.training.devices.Accelerator", lambda cpu: Alone())
+    with pytest.raises(UserError, match="3 processes were started, but this one sees 1"):
+        make_accelerator("cpu")
+
+
 def test_threads_are_set_and_shared_among_processes(monkeypatch):
     before = torch.get_num_threads()
     try:

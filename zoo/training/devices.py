@@ -19,7 +19,7 @@ from zoo.errors import UserError
 
 Precision = Literal["fp32", "bf16"]
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,15 @@ def make_accelerator(device: str) -> Accelerator:
     on_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
     # A plain Accelerator() under torchrun on a machine without a GPU runs independent copies without a word.
     on_cpu = device == "cpu" or (device == "auto" and not on_gpu)
-    accelerator = Accelerator(cpu=on_cpu)
     started = int(os.environ.get("WORLD_SIZE", "1"))
+    try:
+        accelerator = Accelerator(cpu=on_cpu)
+    except ValueError as error:
+        raise UserError(
+            f"{started} processes are announced, but they cannot find each other: {error}",
+            where="WORLD_SIZE",
+            do=["start them with `torchrun --nproc-per-node N -m zoo finetune ...`", "or unset WORLD_SIZE"],
+        ) from error
     if accelerator.num_processes != started:
         raise UserError(
             f"{started} processes were started, but this one sees {accelerator.num_processes}",
@@ -78,7 +85,8 @@ def keep_freed_memory() -> bool:
 
     A convolution's buffers (tens of MB) otherwise go back to the kernel after every layer, which zeroes and maps
     them anew: measured on two cores, a training step of EfficientNet-Lite0 at 224 px took 60 ms an image without
-    and 29 ms with this.
+    and 29 ms with this. One arena for all threads, so that what one thread freed another can use: 3.9 GB at the peak of
+    a full fine-tune at batch 32 instead of 4.5.
 
     Returns:
         Whether it took effect.
@@ -88,7 +96,8 @@ def keep_freed_memory() -> bool:
     try:
         libc = ctypes.CDLL("libc.so.6")
         largest = 2**31 - 1
-        return bool(libc.mallopt(_M_MMAP_THRESHOLD, 1 << 30)) and bool(libc.mallopt(_M_TRIM_THRESHOLD, largest))
+        settings = ((_M_MMAP_THRESHOLD, 1 << 30), (_M_TRIM_THRESHOLD, largest), (_M_ARENA_MAX, 1))
+        return all([libc.mallopt(name, value) for name, value in settings])  # noqa: C419 (each must be called)
     except (OSError, AttributeError):
         return False
 

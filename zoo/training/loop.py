@@ -159,10 +159,12 @@ class Loop:
             c.step += 1
             self._tell(raw.total, time.monotonic() - begun)
             self._fit_to_deadline()
-            if c.step >= c.planned_steps:
-                break
-            self._save_or_stop()
+            if c.step >= c.planned_steps or c.step % self.steps_per_epoch == 0:
+                break  # a checkpoint here, before the validation, would make a resumed run leave it out
+            self._stop_if_asked()
+            self._save_if_due()
         self._validate()
+        self._stop_if_asked()
 
     def _train_step(self, raw: RawBatch, epoch: int) -> None:
         """Forward, penalties, backward, step, average."""
@@ -262,12 +264,16 @@ class Loop:
         self._save("best", weights_only=True)
         return True
 
-    def _save_or_stop(self) -> None:
-        """Within an epoch: a checkpoint when it is due, and the end when the user asked for it."""
-        c, limits = self.counters, self.job.limits
-        if self._asked_to_stop():
+    def _stop_if_asked(self) -> None:
+        """Ends the run, with its state saved, where the user asked for it and there is something left to do."""
+        c = self.counters
+        if c.step < c.planned_steps and self._asked_to_stop():
             self._save("last")
             raise Interrupted(f"stopped after step {c.step} of {c.planned_steps}; the state is saved")
+
+    def _save_if_due(self) -> None:
+        """A checkpoint within an epoch."""
+        c, limits = self.counters, self.job.limits
         if limits.save_every_steps is not None:
             due = c.step % limits.save_every_steps == 0
         else:
