@@ -32,14 +32,6 @@ def outline(arch, **options):
         return make(arch, **options)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="module")
 def provider():
     return TimmModels()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zoo.assembly.session import Session
-from zoo.config.run_config import FinetuneConfig
+from zoo.config.run_config import Component, FinetuneConfig
 from zoo.contracts.data import DataBundle, DataFacts, DataSource
 from zoo.contracts.training import Augmentation, Phase
 from zoo.data import cache
@@ -19,25 +19,26 @@ from zoo.data.batches import Batches
 from zoo.data.listing import Listing, list_images
 from zoo.data.pack import pack
 from zoo.imaging.preprocess import Preprocess
+from zoo.registry import Registry
 
 
 def open_data(session: Session) -> tuple[DataSource, Listing, DataFacts]:
     """The images of the configured source, listed and split, and what automatic rules may know of them."""
-    config = session.config.data
-    source: DataSource = session.build(config)
-    listing = list_images(
-        source,
-        seed=config.options["split_seed"],
-        val_fraction=config.options["val_fraction"],
-        test_fraction=config.options["test_fraction"],
-        channels=config.options["channels"],
-    )
+    source, listing = list_configured(session.config.data, session.registry)
     counts = {split: len(indices) for split, indices in listing.splits.items()}
     shown = ", ".join(f"{count} {split}" for split, count in counts.items())
     session.console.say(f"data    {listing.location}: {len(listing.classes)} classes, {shown} images")
     for note in listing.notes:
         session.console.say(f"        {note}")
     return source, listing, listing.facts
+
+
+def list_configured(component: Component, registry: Registry) -> tuple[DataSource, Listing]:
+    """The source that a configuration names, and its images with the splits that the configuration means."""
+    source: DataSource = registry.get(component.kind, component.name).build(**component.own)
+    names = ("val_fraction", "test_fraction", "channels")
+    options = {name: component.options[name] for name in names}
+    return source, list_images(source, seed=component.options["split_seed"], **options)
 
 
 def pack_data(session: Session, source: DataSource, *, listing: Listing, preprocess: Preprocess) -> DataBundle:

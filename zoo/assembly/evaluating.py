@@ -14,13 +14,14 @@ from zoo.artifacts.record import RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.console import Console
+from zoo.assembly.data import list_configured
 from zoo.assembly.using import load_saved
 from zoo.config.compose import from_plain
 from zoo.config.run_config import Component
-from zoo.contracts.data import DataBundle, DataSource
+from zoo.contracts.data import DataSource
 from zoo.contracts.evaluation import Outputs, Scores
 from zoo.data.batches import Batches
-from zoo.data.listing import Listing, list_images
+from zoo.data.listing import Listing
 from zoo.data.pack import pack
 from zoo.data.shorthand import source_name_for
 from zoo.errors import UserError, name_list
@@ -48,10 +49,11 @@ def evaluate_run(
     """
     keep_freed_memory()
     saved, model = load_saved(folder, plugins)
-    if data is None:
-        listing, source, options = _own_data(folder, plugins)
+    record = RunRecord.load(RunFolder.open(folder).record) if data is None else None
+    if record is not None:
+        listing, source, options = _own_data(record, plugins)
     else:
-        listing, source, options = _other_data(data, plugins, saved=saved)
+        listing, source, options = _other_data(str(data), plugins, saved=saved)
     chosen = split or ("test" if "test" in listing.splits else "val")
     if chosen not in listing.splits:
         raise UserError(f"the data have no {chosen} images", where=f"split={chosen}", allowed=", ".join(listing.splits))
@@ -65,8 +67,8 @@ def evaluate_run(
     )
     for bad in bundle.quarantined:
         console.say(f"left out: {bad.key}: {bad.reason}")
-    if data is None:
-        _warn_if_changed(folder, bundle, console=console)
+    if record is not None and record.data is not None and record.data.fingerprint != bundle.fingerprint:
+        console.say("warning: the data are not what this run was trained on: a file, a label or a split changed since")
     accelerator = make_accelerator(device)
     model.module.to(accelerator.device)
     feed = Batches(bundle, bundle.splits[chosen], preprocess=saved.preprocess, batch_size=64, seed=0, shuffle=False)
@@ -85,20 +87,11 @@ def evaluate_run(
     )
 
 
-def _own_data(folder: Path, plugins: Plugins) -> tuple[Listing, DataSource, dict[str, Any]]:
+def _own_data(record: RunRecord, plugins: Plugins) -> tuple[Listing, DataSource, dict[str, Any]]:
     """The data and splits that the run was trained on."""
-    record = RunRecord.load(RunFolder.open(folder).record)
     config = from_plain(record.config, plugins, origins=record.origins)
-    options = dict(config.data.options)
-    source: DataSource = plugins.registry.get("dataset", config.data.name).build(**config.data.own)
-    listing = list_images(
-        source,
-        seed=config.data.options["split_seed"],
-        val_fraction=config.data.options["val_fraction"],
-        test_fraction=config.data.options["test_fraction"],
-        channels=config.data.options["channels"],
-    )
-    return listing, source, options
+    source, listing = list_configured(config.data, plugins.registry)
+    return listing, source, dict(config.data.options)
 
 
 def _other_data(data: str, plugins: Plugins, *, saved: SavedModel) -> tuple[Listing, DataSource, dict[str, Any]]:
@@ -129,12 +122,6 @@ def _other_data(data: str, plugins: Plugins, *, saved: SavedModel) -> tuple[List
         median_side_px=saved.preprocess.size,
     )
     return listing, source, {"cache": "none"}
-
-
-def _warn_if_changed(folder: Path, bundle: DataBundle, *, console: Console) -> None:
-    record = RunRecord.load(RunFolder.open(folder).record)
-    if record.data is not None and record.data.fingerprint != bundle.fingerprint:
-        console.say("warning: the data are not what this run was trained on: a file, a label or a split changed since")
 
 
 def _mean_loss(logits: NDArray[np.float32], targets: NDArray[np.int64] | NDArray[np.float32]) -> float:

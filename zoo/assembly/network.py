@@ -59,10 +59,14 @@ def adapted(preprocess: Preprocess, *, channels: int, size: int | None) -> Prepr
 
 def choose_weights(choice: str, registry: Registry, *, model: Model, say: Say) -> FoundWeights | None:
     """The pretrained values that `weights=` means; None only for `weights=none`."""
-    entries = sorted(registry.entries("weights"), key=lambda entry: entry.facts.get("rank", 100))
-    sources: list[tuple[str, WeightsSource]] = [(entry.name, entry.build()) for entry in entries]
     request = WeightsRequest(model.spec, model.spec.weights)
-    return find_weights(request, sources, choice=choice, say=say)
+    return find_weights(request, weight_sources(registry), choice=choice, say=say)
+
+
+def weight_sources(registry: Registry) -> list[tuple[str, WeightsSource]]:
+    """Weight sources by name, in the order in which they are asked."""
+    entries = sorted(registry.entries("weights"), key=lambda entry: entry.facts.get("rank", 100))
+    return [(entry.name, entry.build()) for entry in entries]
 
 
 def finish_network(

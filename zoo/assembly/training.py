@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -42,9 +41,8 @@ class Trainer:
         self.batch_size = DEFAULT_BATCH if size == "auto" else int(size)
         self.checkpoints = Checkpoints(session.folder.checkpoints)
         self.precision = PrecisionChoice(session, model)
-        self.done: list[dict[str, Any]] = []
 
-    def run(self, plan: Plan) -> tuple[dict[str, Any], ...]:
+    def run(self, plan: Plan) -> None:
         """Carries out all phases, from the one that the last checkpoint is in."""
         state = self.checkpoints.state("last") if self.session.resumed else None
         first = 0 if state is None else int(state["counters"]["phase"])
@@ -55,7 +53,6 @@ class Trainer:
                 self._fit_head(phase)
             else:
                 self._train(phase, index, resume=state is not None and index == first)
-        return tuple(self.done)
 
     def features(self) -> np.ndarray[Any, Any]:
         """Features of all images by the frozen backbone, from the cache where they were computed before."""
@@ -125,7 +122,6 @@ class Trainer:
             f"probe   {fit.note}; validation accuracy {fit.val_accuracy:.3f} "
             f"({session.console.seconds['features']:.1f} s features, {session.console.seconds['head']:.1f} s head)"
         )
-        self.done.append(row | {"note": fit.note})
 
     def _train(self, phase: Phase, index: int, *, resume: bool) -> None:
         session, config = self.session, self.session.config
@@ -136,7 +132,6 @@ class Trainer:
                 loop.restore()
             session.update()
             counters = loop.run()
-        self.done.append({"phase": phase.name, **dataclasses.asdict(counters)})
         if config.train.max_time is not None:
             session.measured["planned_steps"] = counters.planned_steps
 

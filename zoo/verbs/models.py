@@ -13,7 +13,6 @@ from zoo.plugins import load_plugins
 from zoo.registry import Entry, Registry
 
 if TYPE_CHECKING:
-    from zoo.contracts.model import WeightsSource
     from zoo.models.catalogue import Card, Row
 
 USAGE = """usage: python -m zoo models [PATTERN] [--json] | models show NAME [--json]
@@ -53,17 +52,12 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _sources(registry: Registry) -> list[tuple[str, WeightsSource]]:
-    """Weight sources in the order in which they are asked."""
-    entries = sorted(registry.entries("weights"), key=lambda entry: entry.facts.get("rank", 100))
-    return [(entry.name, entry.build()) for entry in entries]
-
-
 def _rows(registry: Registry, pattern: str) -> list[Row]:
     """A row for each network that the pattern fits."""
+    from zoo.assembly.network import weight_sources
     from zoo.models.catalogue import row_of
 
-    sources = _sources(registry)
+    sources = weight_sources(registry)
     return [row_of(entry, name, sources=sources, count=True) for name, entry in _matches(registry, pattern)]
 
 
@@ -100,9 +94,10 @@ def _tagged(registry: Registry, entry: Entry, *, shown: str, tag: str) -> list[t
 
 
 def _card(registry: Registry, name: str) -> Card:
+    from zoo.assembly.network import weight_sources
     from zoo.models.catalogue import card_of
 
-    return card_of(registry.get("model", name), name, sources=_sources(registry))
+    return card_of(registry.get("model", name), name, sources=weight_sources(registry))
 
 
 def _write(content: Any) -> None:
