@@ -111,6 +111,15 @@ def register_strategies(register: Register) -> None:
 
 
 @hookspec
+def register_importers(register: Register) -> None:
+    """Offers readers of other frameworks' weight files.
+
+    Built: an object that satisfies `zoo.contracts.importing.Importer`. The fact `suffixes` lists the file endings it
+    reads. Forbidden: unpickling, running anything that the file says, and the network.
+    """
+
+
+@hookspec
 def register_commands(register: Register) -> None:
     """Offers verbs of the command line.
 

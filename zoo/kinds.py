@@ -72,6 +72,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind("loss", "loss", "what is minimised"),
     Kind("strategy", "strategy", "what is trained, when, and how fast"),
+    Kind("importer", None, "reading other frameworks' weights"),
     Kind("command", None, "a verb of the command line"),
 )
 

@@ -1,0 +1,11 @@
+"""Offers readers of other frameworks' weight files, for `zoo convert`."""
+
+from __future__ import annotations
+
+from zoo.hookspecs import hookimpl
+from zoo.plugins import Register
+
+
+@hookimpl
+def register_importers(register: Register) -> None:
+    """One reader a framework."""

@@ -1,0 +1,83 @@
+"""What readers of other frameworks' files hand to the one place that fits their values to a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from zoo.imaging.preprocess import Preprocess
+
+    Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    """The source framework's own forward pass: float32[B, C, H, W] in RGB, normalised, to logits float32[B, K]."""
+
+LayerKind = Literal["conv", "dense", "norm"]
+
+
+@dataclass(frozen=True)
+class ForeignLayer:
+    """One layer that holds values, as its framework stored it but already in PyTorch's layout.
+
+    Attributes:
+        name: The source's own name of it, for messages.
+        kind: `conv` (grouped and depthwise too), `dense`, or `norm` (batch normalisation with running statistics).
+        tensors: Role to values. conv: `weight` float[O, I / groups, kH, kW], `bias` float[O] where there is one;
+            dense: `weight` float[O, I], `bias`; norm: `weight`, `bias`, `running_mean`, `running_var`, float[C] each
+            (a scale or shift that the source leaves out is given as ones or zeros).
+        facts: What the source states beside values, where it does: `stride`, `padding` (`same`, `valid` or numbers),
+            `groups`, `dilation`, `epsilon`, `flattened` (the [C, H, W] or [H, W, C] that a dense layer reads).
+        after: Names of the layers with values whose results it reads, through layers without; None where the
+            source does not say.
+    """
+
+    name: str
+    kind: LayerKind
+    tensors: Mapping[str, NDArray[np.float32]]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    after: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class ForeignModel:
+    """A network of another framework, read without running anything of it.
+
+    Attributes:
+        framework: `keras`, `onnx`, `caffe`...
+        layers: In the order of execution where `order` says so, else as they stand in the file.
+        architecture: The source's own name of the network, or "".
+        preprocess: How it wants its input, where the file states it.
+        notes: One sentence for each thing that was decided while reading.
+    """
+
+    framework: str
+    layers: tuple[ForeignLayer, ...]
+    order: Literal["execution", "file"]
+    architecture: str = ""
+    preprocess: Preprocess | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Importer(Protocol):
+    """What a component of kind `importer` builds: it reads one framework's files. It never unpickles or runs code."""
+
+    def reads(self, path: Path) -> bool:
+        """Whether this file is of its kind, by a look at name and first bytes."""
+
+    def read(self, path: Path, *, definition: Path | None = None) -> ForeignModel:
+        """All layers with their values.
+
+        Args:
+            path: The file of weights.
+            definition: A file that describes the network where the framework keeps it apart (a prototxt).
+
+        Raises:
+            UserError: The file is torn, of another kind, needs code to be read, or holds what cannot be expressed.
+        """
+
+    def forward(self, path: Path, *, definition: Path | None = None) -> Forward | None:
+        """The framework's own forward pass, where it is installed and the file holds the whole network; else None."""
