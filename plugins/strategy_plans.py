@@ -108,6 +108,10 @@ class ProbeThenFineTune(FullFineTune):
 class FromScratch:
     """Trains all values from random ones.
 
+    Source: He et al., "Delving deep into rectifiers", arXiv:1502.01852, for the starting values; Tan and Le,
+    "EfficientNetV2", arXiv:2104.00298, section 4, for images that grow in the course of training (`start_px`).
+    Regularization does not grow with them here.
+
     Args:
         epochs: Passes over the training images.
         lr_factor: Multiplies the optimizer's own rate.
@@ -115,6 +119,8 @@ class FromScratch:
         ema: Keep and validate a moving average of the weights.
         crop_scale: Range of the area share of random crops; null: the centre, as in validation.
         flip: Mirror half of the images.
+        start_px: Side of the training images in the first epochs, below the network's own input; it grows to that in
+            equal steps. Small images are quicker. null: full size from the start.
     """
 
     def __init__(
@@ -126,10 +132,18 @@ class FromScratch:
         ema: bool = True,
         crop_scale: tuple[float, float] | None = (0.5, 1.0),
         flip: bool = False,
+        start_px: int | None = None,
     ) -> None:
         self._smoothing = label_smoothing
         self._phase = Phase(
-            name="scratch", kind="train", epochs=epochs, lr_factor=lr_factor, ema=ema, crop_scale=crop_scale, flip=flip
+            name="scratch",
+            kind="train",
+            epochs=epochs,
+            lr_factor=lr_factor,
+            ema=ema,
+            crop_scale=crop_scale,
+            flip=flip,
+            start_px=start_px,
         )
 
     def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:

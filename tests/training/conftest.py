@@ -16,7 +16,7 @@ from zoo.contracts.model import Model, ModelSpec, Stage
 from zoo.contracts.training import Phase, RawBatch
 from zoo.imaging.preprocess import Preprocess
 from zoo.training.checkpoints import Checkpoints
-from zoo.training.loop import Job, Limits
+from zoo.training.job import Job, Limits
 
 CLASSES, SIDE, COUNT, BATCH = 3, 8, 22, 4
 PREPROCESS = Preprocess(size=SIDE, mean=(0.5,), std=(0.5,))

@@ -15,7 +15,8 @@ from torch import nn
 
 from zoo.contracts.training import Batch
 from zoo.errors import Interrupted, UserError
-from zoo.training.loop import Limits, Loop
+from zoo.training.job import Limits
+from zoo.training.loop import Loop
 
 
 class Stop(Exception):

@@ -11,7 +11,7 @@ from zoo.contracts.training import Plan
 from zoo.errors import UserError, raise_all
 
 TRAINING_GROUPS = ("optimizer", "schedule", "loss")
-TRAINING_KEYS = ("epochs", "patience", "save_every_s", "save_every_steps")
+TRAINING_KEYS = ("epochs", "validate_every", "patience", "save_every_s", "save_every_steps")
 
 
 def make_plan(session: Session, facts: DataFacts, *, pretrained: bool) -> Plan:

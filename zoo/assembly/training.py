@@ -22,7 +22,8 @@ from zoo.features.probe import Labelled
 from zoo.models.build import features_of, set_train
 from zoo.training.checkpoints import Checkpoints
 from zoo.training.inference import frozen_forward, run_over
-from zoo.training.loop import Job, Limits, Loop
+from zoo.training.job import Job, Limits
+from zoo.training.loop import Loop
 
 DEFAULT_BATCH = 32
 
@@ -168,6 +169,7 @@ class Trainer:
             bf16=bf16,
             limits=Limits(
                 patience=config.train.patience,
+                validate_every=config.train.validate_every,
                 save_every_s=config.train.save_every_s,
                 save_every_steps=config.train.save_every_steps,
                 deadline=self._training_deadline(),

@@ -48,6 +48,7 @@ class TrainConfig:
         device: `auto` takes a GPU where there is one.
         seed: Everything random follows from it.
         max_time: Time for the whole run: seconds, or `90s`, `10m`, `2h`. Training is fitted to end in it.
+        validate_every: Epochs from one validation to the next; the last epoch is always validated.
         patience: Stop after this many validations without a better loss; null never stops early.
         threads: Threads that compute on a CPU; `auto` takes all cores.
         loader_threads: Threads that read and augment images.
@@ -61,6 +62,7 @@ class TrainConfig:
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: Annotated[int, Ge(0)] = 0
     max_time: str | Positive | None = None
+    validate_every: Count = 1
     patience: Count | None = None
     threads: Count | Literal["auto"] = "auto"
     loader_threads: Count | Literal["auto"] = "auto"

@@ -170,6 +170,7 @@ class Phase:
         ema_decay: Its decay once fully ramped, in (0, 1).
         crop_scale: Range of the area share of random crops; None: the centre, as in validation.
         flip: Mirror half of the images left to right.
+        start_px: Side of the training images in the first epochs; it grows to the network's own. None: always that.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Phase:
     ema_decay: float = 0.99
     crop_scale: tuple[float, float] | None = None
     flip: bool = False
+    start_px: int | None = None
 
 
 @dataclass(frozen=True)

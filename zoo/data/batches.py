@@ -54,6 +54,7 @@ class Batches:
         shuffle: A new order in every epoch; otherwise that of `positions`.
         crop_scale: Range of the area share of random crops; None cuts the centre.
         flip: Mirror half of the images left to right.
+        side_at: Side of the window in each epoch, in pixels; None: that of `preprocess` in all.
         pipeline: Builds the augmentations; called once for each thread, since they may hold state.
         threads: Images prepared at once; 0 prepares them when they are asked for; `auto` takes the cores that this
             process may use.
@@ -76,6 +77,7 @@ class Batches:
         shuffle: bool = False,
         crop_scale: tuple[float, float] | None = None,
         flip: bool = False,
+        side_at: Callable[[int], int] | None = None,
         pipeline: Callable[[], Pipeline] | None = None,
         threads: int | Literal["auto"] = "auto",
         rank: int = 0,
@@ -87,6 +89,7 @@ class Batches:
         self._bundle, self._positions, self._preprocess = bundle, positions, preprocess
         self._seed, self._shuffle = seed, shuffle
         self._crop_scale, self._flip = crop_scale, flip
+        self._side_at = side_at or (lambda _: preprocess.size)
         self._threads = thread_count(threads)
         self._rank, self._world = rank, world
         self._make_pipeline = pipeline
@@ -116,7 +119,7 @@ class Batches:
         shares = [self._share(order, bounds) for bounds in self._bounds[start_step:]]
         if self._threads == 0:
             for indices, total in shares:
-                batch = self._empty(indices, total)
+                batch = self._empty(indices, total, side=self._side_at(epoch))
                 self._fill(batch, epoch, part=(0, len(indices)))
                 yield batch
             return
@@ -124,7 +127,7 @@ class Batches:
         ahead: deque[tuple[RawBatch, list[Future[None]]]] = deque()
         try:
             for indices, total in shares:
-                batch = self._empty(indices, total)
+                batch = self._empty(indices, total, side=self._side_at(epoch))
                 ahead.append((batch, self._submit(executor, batch, epoch=epoch)))
                 if len(ahead) > _BATCHES_AHEAD:
                     yield _finished(*ahead.popleft())
@@ -144,8 +147,7 @@ class Batches:
         first, last = total * self._rank // self._world, total * (self._rank + 1) // self._world
         return order[start + first : start + last], total
 
-    def _empty(self, indices: NDArray[np.int64], total: int) -> RawBatch:
-        side = self._preprocess.size
+    def _empty(self, indices: NDArray[np.int64], total: int, *, side: int) -> RawBatch:
         images = np.empty((len(indices), side, side, self._bundle.channels), np.uint8)
         return RawBatch(images=images, targets=self._bundle.targets[indices], indices=indices, total=total)
 
@@ -164,17 +166,18 @@ class Batches:
             self._idle_pipelines.put(pipeline)
 
     def _window(self, position: int, epoch: int, *, pipeline: Pipeline | None) -> NDArray[np.uint8]:
-        """uint8[size, size, C] of one image."""
-        stored, size = self._bundle.images[position], self._preprocess.size
+        """uint8[side, side, C] of one image."""
+        stored, size, side = self._bundle.images[position], self._preprocess.size, self._side_at(epoch)
         rng = sample_rng(self._seed, epoch, position=position)
         if self._crop_scale is not None:
-            window = random_crop(stored, rng, size=size, scale=self._crop_scale, flip=self._flip)
+            window = random_crop(stored, rng, size=side, scale=self._crop_scale, flip=self._flip)
         else:
             window = self._preprocess.crop(stored)
             if window.shape[:2] != (size, size):
                 raise ValueError(f"image of {stored.shape[:2]} px stored for another size than {size} px")
             if self._flip and rng.random() < 0.5:
                 window = window[:, ::-1]
+            window = resize_to(window, side)
         if pipeline is None:
             return window
         return self._augmented(np.ascontiguousarray(window), rng, pipeline=pipeline, key=self._bundle.keys[position])
@@ -193,7 +196,7 @@ class Batches:
         if changed.dtype != np.uint8 or changed.ndim != 3 or changed.shape[2] != window.shape[2] or not changed.size:
             made, of = (f"{image.dtype}{list(image.shape)}" for image in (changed, window))
             raise PluginError(f"an augmentation made {made} of {of} (image {key!r})")
-        return resize_to(changed, self._preprocess.size)
+        return resize_to(changed, window.shape[0])
 
     def _take_pipeline(self) -> Pipeline | None:
         if self._make_pipeline is None:

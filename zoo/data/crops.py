@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TRIES = 10
+_GROWING_STEPS = 5
 
 
 def random_crop(
@@ -69,6 +70,24 @@ def crop_box(
     part_width = max(1, min(width, round(height * aspect)))
     part_height = max(1, min(height, round(width / aspect)))
     return (height - part_height) // 2, (width - part_width) // 2, part_height, part_width
+
+
+def growing_side(epoch: int, *, epochs: float, first: int, last: int) -> int:
+    """Side of the training images in an epoch, in pixels: from `first` to `last` in five equal steps or fewer.
+
+    Each size serves an equal share of the epochs; all but the last are multiples of 8, so that what strided layers
+    leave of them stays whole.
+
+    Args:
+        epoch: Number of the pass, from 0.
+        epochs: Passes in all.
+        first: Side in the first epochs, at most `last`.
+        last: Side in the last epochs.
+    """
+    steps = _GROWING_STEPS - 1
+    sides = [8 * round((first + (last - first) * step / steps) / 8) for step in range(steps)]
+    sides = [*dict.fromkeys(max(first, min(side, last)) for side in sides if side < last), last]
+    return sides[min(int(epoch / epochs * len(sides)), len(sides) - 1)]
 
 
 def resize_to(image: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

@@ -9,86 +9,21 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import nn
 
-from zoo.contracts.model import Model
-from zoo.contracts.training import Batch, Feed, Phase, RawBatch, Regularizer, Schedule, StepView, Watcher
+from zoo.contracts.training import Batch, RawBatch, StepView
 from zoo.errors import Interrupted, UserError
-from zoo.training.checkpoints import Checkpoints
 from zoo.training.ema import MovingAverage
-from zoo.training.inference import Normalise, to_device
-
-Validate = Callable[[], tuple[float, float]]
-"""Runs the network over the validation images: (mean loss, accuracy)."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to save and when to stop.
-
-    Attributes:
-        patience: Validations without a better loss before stopping; None never stops early.
-        save_every_s: Seconds between checkpoints within an epoch.
-        save_every_steps: Steps between checkpoints, instead of seconds.
-        deadline: Value of `time.monotonic()` at which training should be over; None: no limit.
-    """
-
-    patience: int | None = None
-    save_every_s: float = 120.0
-    save_every_steps: int | None = None
-    deadline: float | None = None
-
-
-@dataclass(frozen=True)
-class Job:
-    """Everything one phase needs, built by the verb."""
-
-    model: Model
-    phase: Phase
-    feed: Feed
-    optimizer: torch.optim.Optimizer
-    schedule: Schedule
-    loss: nn.Module
-    regularizers: Sequence[Regularizer]
-    normalise: Normalise
-    validate: Validate
-    accelerator: Accelerator
-    checkpoints: Checkpoints
-    watcher: Watcher
-    log: Callable[[Mapping[str, Any]], None]
-    set_train: Callable[[], None]
-    seed: int
-    classes: int
-    bf16: bool = False
-    limits: Limits = field(default_factory=Limits)
-    index: int = 0
-
-
-@dataclass
-class Counters:
-    """What a checkpoint remembers beside tensors; plain numbers, exact through JSON."""
-
-    phase: int
-    step: int = 0
-    planned_steps: int = 0
-    epoch_loss: float = 0.0
-    epoch_right: float = 0.0
-    epoch_seen: int = 0
-    best_loss: float = math.inf
-    best_accuracy: float = -1.0
-    best_step: int = -1
-    since_best: int = 0
-    seconds: float = 0.0
-    finished: bool = False
+from zoo.training.inference import to_device
+from zoo.training.job import Counters, Job
 
 
 class Loop:
@@ -163,7 +98,10 @@ class Loop:
                 break  # a checkpoint here, before the validation, would make a resumed run leave it out
             self._stop_if_asked()
             self._save_if_due()
-        self._validate()
+        if c.step >= c.planned_steps or (epoch + 1) % job.limits.validate_every == 0:
+            self._validate()
+        else:
+            self._save_if_due()
         self._stop_if_asked()
 
     def _train_step(self, raw: RawBatch, epoch: int) -> None:

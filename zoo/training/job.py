@@ -1,0 +1,82 @@
+"""What one phase of training needs, when it saves and stops, and what it counts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import nn
+
+from zoo.contracts.model import Model
+from zoo.contracts.training import Feed, Phase, Regularizer, Schedule, Watcher
+from zoo.training.checkpoints import Checkpoints
+from zoo.training.inference import Normalise
+
+Validate = Callable[[], tuple[float, float]]
+"""Runs the network over the validation images: (mean loss, accuracy)."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to save and when to stop.
+
+    Attributes:
+        validate_every: Epochs from one validation to the next.
+        patience: Validations without a better loss before stopping; None never stops early.
+        save_every_s: Seconds between checkpoints within an epoch.
+        save_every_steps: Steps between checkpoints, instead of seconds.
+        deadline: Value of `time.monotonic()` at which training should be over; None: no limit.
+    """
+
+    validate_every: int = 1
+    patience: int | None = None
+    save_every_s: float = 120.0
+    save_every_steps: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """Everything one phase needs, built by the verb."""
+
+    model: Model
+    phase: Phase
+    feed: Feed
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    loss: nn.Module
+    regularizers: Sequence[Regularizer]
+    normalise: Normalise
+    validate: Validate
+    accelerator: Accelerator
+    checkpoints: Checkpoints
+    watcher: Watcher
+    log: Callable[[Mapping[str, Any]], None]
+    set_train: Callable[[], None]
+    seed: int
+    classes: int
+    bf16: bool = False
+    limits: Limits = field(default_factory=Limits)
+    index: int = 0
+
+
+@dataclass
+class Counters:
+    """What a checkpoint remembers beside tensors; plain numbers, exact through JSON."""
+
+    phase: int
+    step: int = 0
+    planned_steps: int = 0
+    epoch_loss: float = 0.0
+    epoch_right: float = 0.0
+    epoch_seen: int = 0
+    best_loss: float = math.inf
+    best_accuracy: float = -1.0
+    best_step: int = -1
+    since_best: int = 0
+    seconds: float = 0.0
+    finished: bool = False
