@@ -117,6 +117,7 @@ class FromScratch:
         lr_factor: Multiplies the optimizer's own rate.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         ema: Keep and validate a moving average of the weights.
+        ema_decay: Its decay once ramped, in (0, 1).
         crop_scale: Range of the area share of random crops; null: the centre, as in validation.
         flip: Mirror half of the images.
         start_px: Side of the training images in the first epochs, below the network's own input; it grows to that in
@@ -130,6 +131,7 @@ class FromScratch:
         lr_factor: float = 2.0,
         label_smoothing: float = 0.1,
         ema: bool = True,
+        ema_decay: float = 0.99,
         crop_scale: tuple[float, float] | None = (0.5, 1.0),
         flip: bool = False,
         start_px: int | None = None,
@@ -141,6 +143,7 @@ class FromScratch:
             epochs=epochs,
             lr_factor=lr_factor,
             ema=ema,
+            ema_decay=ema_decay,
             crop_scale=crop_scale,
             flip=flip,
             start_px=start_px,
