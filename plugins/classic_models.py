@@ -8,7 +8,7 @@ from zoo.plugins import Register
 
 @hookimpl
 def register_models(register: Register) -> None:
-    """Offers LeNet-5."""
+    """Offers LeNet-5 and Caffe's LeNet."""
     register(
         "lenet5",
         "zoo_plugins.lenet:build",
@@ -18,6 +18,19 @@ def register_models(register: Register) -> None:
         paper="doi:10.1109/5.726791",
         year=1998,
         input_px=32,
+        classes=10,
+        channels=1,
+        records=(),
+    )
+    register(
+        "lenet",
+        "zoo_plugins.caffe_lenet:build",
+        summary="LeNet as Caffe's MNIST example has it, 431 thousand parameters, no published weights",
+        source="arXiv:1408.5093",
+        library="zoo",
+        paper="doi:10.1109/5.726791",
+        year=1998,
+        input_px=28,
         classes=10,
         channels=1,
         records=(),

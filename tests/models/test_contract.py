@@ -14,7 +14,7 @@ from zoo.models.build import features_of, norms_of, parameter_groups, replace_he
 from zoo.plugins import load_plugins
 
 NAMES = [
-    "zoo/lenet5", "timm/resnet18", "timm/tf_efficientnet_lite0", "timm/mobilenetv3_small_050",
+    "zoo/lenet", "zoo/lenet5", "timm/resnet18", "timm/tf_efficientnet_lite0", "timm/mobilenetv3_small_050",
     "timm/vit_tiny_patch16_224", "timm/convnext_atto", "timm/regnety_002", "timm/test_nfnet", "timm/ghostnet_050",
     "torchvision/resnet18", "torchvision/googlenet", "torchvision/mobilenet_v3_small", "torchvision/mnasnet0_5",
     "torchvision/shufflenet_v2_x0_5",
