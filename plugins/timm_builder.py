@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import timm
 from timm.layers import AttentionPool2d, DropPath, RotAttentionPool2d
 from timm.models import get_pretrained_cfg
-from timm.models._manipulate import group_parameters
 from timm.models._pretrained import PretrainedCfg
 from torch import nn
 from zoo_plugins.timm_records import label_names, preprocess_of, records_of
+from zoo_plugins.timm_stages import stages_of
 from zoo_plugins.timm_weights import TimmConverter, fresh_keys, ignored_keys
 
-from zoo.contracts.model import Model, ModelSpec, Stage
+from zoo.contracts.model import Model, ModelSpec
 from zoo.errors import UserError
-from zoo.models.build import check_forward, check_stages, stages_from
+from zoo.models.build import check_forward, check_stages
 
 OWN_ARGUMENTS: Mapping[str, str] = {
     "num_classes": "it follows the data",
@@ -81,7 +80,7 @@ def build(
         arch=arch,
         classifier=classifier,
         feature_dim=_feature_dim(arch, module, classifier=classifier),
-        stages=_stages(module, classifier),
+        stages=stages_of(arch, module, classifier=classifier),
         preprocess=preprocess,
         weights=records_of(arch, tag),
         ignored_keys=ignored_keys(arch, module),
@@ -172,43 +171,3 @@ def _feature_dim(arch: str, module: nn.Module, *, classifier: str) -> int:
         where=f"model={arch}",
         do="take another network",
     )
-
-
-def _stages(module: nn.Module, classifier: str) -> tuple[Stage, ...]:
-    """timm's own coarse grouping by depth, without the head; by blocks where a network has none."""
-    head = f"{classifier}."
-    matcher = getattr(module, "group_matcher", None)
-    try:
-        groups = group_parameters(module, matcher(coarse=True)) if matcher else None
-    except AssertionError:
-        groups = None
-    if groups is None:
-        names = [name for name, _ in module.named_parameters()]
-        found = stages_from(_by_block(name for name in names if not name.startswith(head)))
-        kept = [list(stage.parameters) for stage in found]
-    else:
-        kept = [[name for name in groups[depth] if not name.startswith(head)] for depth in sorted(groups)]
-    stages = [Stage("", tuple(names)) for names in kept if names]
-    return tuple(dataclasses.replace(stage, name=_title(stage, depth)) for depth, stage in enumerate(stages))
-
-
-def _by_block(parameters: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """(stage, parameter) by numbered blocks (`stages.2`); what stands before the first is the stem, later the neck."""
-    seen_block = False
-    for parameter in parameters:
-        first, _, rest = parameter.partition(".")
-        number = rest.partition(".")[0]
-        in_block = number.isdigit() and first != "stem"
-        seen_block = seen_block or in_block
-        yield (f"{first}.{number}" if in_block else "neck" if seen_block else "stem"), parameter
-
-
-def _title(stage: Stage, depth: int) -> str:
-    """What the names of a stage have in common, after its number from the input: `2:layer2`."""
-    parts = [name.split(".")[:-1] for name in stage.parameters]
-    common: list[str] = []
-    for column in zip(*parts, strict=False):
-        if len(set(column)) > 1:
-            break
-        common.append(column[0])
-    return f"{depth}:{'.'.join(common) or ('stem' if depth == 0 else 'stage')}"

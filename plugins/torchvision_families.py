@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import nn
+from zoo_plugins.depth_patterns import INCEPTION_V3, stages_by_pattern, vgg_patterns
 
 from zoo.contracts.model import Stage
-from zoo.models.build import stages_from
 
 
 @dataclass(frozen=True)
@@ -65,6 +64,7 @@ _ALEXNET = (
     (r"classifier\.1\.", "fc6"),
     (r"classifier\.4\.", "fc7"),
 )
+_VGG_DENSE = ((r"classifier\.0\.", "fc6"), (r"classifier\.3\.", "fc7"))
 _VIT = (
     (r"class_token|conv_proj\.|encoder\.pos_embedding", "stem"),
     (r"encoder\.layers\.encoder_layer_(\d+)\.", "layer{}"),
@@ -85,7 +85,7 @@ FAMILIES: Mapping[str, Family] = {
     r"inception_v3": Family(
         "1512.00567",
         "fc",
-        ((r"Conv2d_\d\w_\dx\d\.", "stem"), (r"Mixed_(\d)\w\.", "mixed{}")),
+        INCEPTION_V3,
         ignored_keys=(r"AuxLogits\.",),
         build_args={"aux_logits": False, "init_weights": True},
         centred=True,
@@ -138,24 +138,6 @@ def family_of(name: str) -> Family | None:
 
 def stages_of(module: nn.Module, family: Family) -> tuple[Stage, ...]:
     """Stages from the input to the head; a parameter that no pattern fits is left out, which `check_stages` finds."""
-    patterns = family.stages or _vgg_patterns(module)
     head = f"{family.classifier}."
     names = [name for name, _ in module.named_parameters() if not name.startswith(head)]
-    return stages_from((stage, name) for name in names if (stage := _stage_of(name, patterns)) is not None)
-
-
-def _stage_of(name: str, patterns: tuple[tuple[str, str], ...]) -> str | None:
-    for pattern, stage in patterns:
-        match = re.match(pattern, name)
-        if match:
-            return stage.format(*match.groups())
-    return None
-
-
-def _vgg_patterns(module: nn.Module) -> tuple[tuple[str, str], ...]:
-    """VGG's five blocks end where it pools; their numbers differ between its depths."""
-    patterns, block = [], 1
-    for number, layer in module.get_submodule("features").named_children():
-        patterns.append((rf"features\.{number}\.", f"block{block}"))
-        block += isinstance(layer, nn.MaxPool2d)
-    return (*patterns, (r"classifier\.0\.", "fc6"), (r"classifier\.3\.", "fc7"))
+    return stages_by_pattern(names, family.stages or vgg_patterns(module, _VGG_DENSE))
