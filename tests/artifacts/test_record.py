@@ -13,12 +13,12 @@ from zoo.artifacts.record import (
     DataUse,
     Environment,
     RunRecord,
-    available_cores,
     check_format,
 )
 from zoo.contracts.data import BadFile, DataBundle, DataFacts, Task
 from zoo.contracts.model import LoadReport
 from zoo.errors import UserError
+from zoo.machine import usable_cores
 from zoo.registry import Entry, Offer, Origin
 
 
@@ -97,7 +97,7 @@ def test_environment_names_the_versions_that_matter():
     assert "no-such-distribution" not in found.versions
     assert found.processes == 2
     assert found.python.startswith("3.")
-    assert 1 <= found.cores == available_cores()
+    assert 1 <= found.cores == usable_cores()
 
 
 def test_component_use_takes_the_origin_from_the_registry():

@@ -10,10 +10,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("data", "models", "weights", "features", "training", "evaluation", "artifacts")
-FREE = ("contracts", "imaging", "errors", "files", "registry", "kinds")
+FREE = ("contracts", "imaging", "errors", "files", "machine", "registry", "kinds")
 """What every stage may import beside itself."""
 
-CORE = ("cli", "registry", "plugins", "hookspecs", "errors", "kinds", "__init__", "__main__")
+CORE = ("cli", "registry", "plugins", "hookspecs", "errors", "kinds", "machine", "__init__", "__main__")
 LIGHT_ROOMS = ("config", "verbs", "contracts")
 HEAVY = ("torch", "timm", "torchvision", "albumentations", "numpy", "pandas", "sklearn", "matplotlib", "cv2", "PIL")
 BY_CONTRACT = (".change_batch",)

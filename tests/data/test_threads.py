@@ -17,9 +17,8 @@ def test_thread_count():
         thread_count(-1)
 
 
-def test_thread_count_where_the_system_does_not_say_which_cores(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+def test_thread_count_is_that_of_the_usable_cores(monkeypatch):
+    monkeypatch.setattr("zoo.data.threads.usable_cores", lambda: 7)
     assert thread_count("auto") == 7
 
 

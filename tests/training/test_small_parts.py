@@ -143,6 +143,9 @@ def test_threads_are_set_and_shared_among_processes(monkeypatch):
         assert set_threads(1) == torch.get_num_threads() == 1
         monkeypatch.setenv("LOCAL_WORLD_SIZE", "1000")
         assert set_threads("auto") == 1
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+        monkeypatch.setattr("zoo.training.devices.usable_cores", lambda: 7)
+        assert set_threads("auto") == torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
 

@@ -11,13 +11,13 @@ import torch
 
 from zoo.artifacts.inputs import ImageInput, ImageLike, list_images
 from zoo.artifacts.predictions import Prediction
-from zoo.artifacts.record import available_cores
 from zoo.artifacts.saved_model import SavedModel
 from zoo.contracts.data import Task
 from zoo.contracts.model import Model
 from zoo.errors import UserError
 from zoo.imaging.decode import BadImage, decode
 from zoo.imaging.preprocess import Preprocess
+from zoo.machine import usable_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,7 +56,7 @@ class Predictor:
         self.temperature = temperature
         self.thresholds = (0.5,) * len(self.classes) if thresholds is None else tuple(thresholds)
         self.device = torch.device(device)
-        self._threads = threads or min(16, available_cores())
+        self._threads = threads or min(16, usable_cores())
         model.module.to(self.device).eval()
 
     @classmethod

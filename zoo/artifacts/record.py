@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform as system
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from zoo.contracts.data import BadFile, DataBundle, Task
 from zoo.contracts.model import LoadReport
 from zoo.errors import UserError
 from zoo.files import read_json, to_plain, write_json
+from zoo.machine import usable_cores
 from zoo.registry import Entry
 
 FORMAT = 1
@@ -68,7 +68,7 @@ class Environment:
                 versions[name] = metadata.version(name)
             except metadata.PackageNotFoundError:
                 continue
-        return cls(versions, system.python_version(), system.platform(), device, available_cores(), processes)
+        return cls(versions, system.python_version(), system.platform(), device, usable_cores(), processes)
 
 
 @dataclass(frozen=True)
@@ -207,11 +207,6 @@ class RunRecord:
         if not isinstance(values, dict):
             raise UserError("the run's record is damaged: it holds no object", where=str(path))
         return cls.from_dict(values)
-
-
-def available_cores() -> int:
-    """Cores that this process may use, which in a container is less than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def check_format(values: Mapping[str, Any], known: int, *, what: str) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Literal, TypeVar
+
+from zoo.machine import usable_cores
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -23,9 +24,7 @@ def thread_count(threads: int | Literal["auto"]) -> int:
         if threads < 0:
             raise ValueError(f"threads={threads}; allowed are auto, 0 and more")
         return threads
-    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return usable_cores()
 
 
 def ordered_map(function: Callable[[_Item], _Result], items: Iterable[_Item], *, threads: int) -> Iterator[_Result]:

@@ -16,6 +16,7 @@ from accelerate.utils import broadcast_object_list
 from torch import nn
 
 from zoo.errors import UserError
+from zoo.machine import usable_cores
 
 Precision = Literal["fp32", "bf16"]
 
@@ -105,8 +106,7 @@ def keep_freed_memory() -> bool:
 def set_threads(threads: int | Literal["auto"]) -> int:
     """Sets how many threads compute; `auto` shares the cores among the processes of this machine."""
     if threads == "auto":
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        count = max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+        count = max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     else:
         count = threads
     torch.set_num_threads(count)
