@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from zoo.imaging.preprocess import Preprocess
 
     Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    """The source framework's own forward pass: float32[B, C, H, W] in RGB, normalised, to logits float32[B, K]."""
+    """The source framework's own forward pass: float32[B, C, H, W] to logits float32[B, K].
+
+    The input is what the file's own network takes: normalised as it wants it, in its own order of channels. A softmax
+    at its end is left out where that is possible; else probabilities come out, and are compared as such.
+    """
 
 LayerKind = Literal["conv", "dense", "norm"]
 
@@ -29,8 +33,10 @@ class ForeignLayer:
         tensors: Role to values. conv: `weight` float[O, I / groups, kH, kW], `bias` float[O] where there is one;
             dense: `weight` float[O, I], `bias`; norm: `weight`, `bias`, `running_mean`, `running_var`, float[C] each
             (a scale or shift that the source leaves out is given as ones or zeros).
-        facts: What the source states beside values, where it does: `stride`, `padding` (`same`, `valid` or numbers),
-            `groups`, `dilation`, `epsilon`, `flattened` (the [C, H, W] or [H, W, C] that a dense layer reads).
+        facts: What the source states beside values, where it does: `stride` and `dilation` (int or (h, w)), `padding`
+            (`same`, `valid`, int, (h, w) or (top, left, bottom, right); a padding layer before it counts with it),
+            `groups`, `epsilon` (a norm must state it), `flatten_order` (`hwc` where a dense layer reads a flattened
+            map of [H, W, C]; its weight is then left in that order, and put right where the network is known).
         after: Names of the layers with values whose results it reads, through layers without; None where the
             source does not say.
     """
@@ -50,7 +56,9 @@ class ForeignModel:
         framework: `keras`, `onnx`, `caffe`...
         layers: In the order of execution where `order` says so, else as they stand in the file.
         architecture: The source's own name of the network, or "".
-        preprocess: How it wants its input, where the file states it.
+        preprocess: How it wants its input, where the file states it; its numbers stand in the order R, G, B.
+        channel_order: The order of colours that its first layer reads; `bgr` is folded into that layer.
+        input_shape: (C, H, W) of one image, where the source states it.
         notes: One sentence for each thing that was decided while reading.
     """
 
@@ -60,6 +68,8 @@ class ForeignModel:
     architecture: str = ""
     preprocess: Preprocess | None = None
     notes: tuple[str, ...] = ()
+    channel_order: Literal["rgb", "bgr"] = "rgb"
+    input_shape: tuple[int, int, int] | None = None
 
 
 class Importer(Protocol):
