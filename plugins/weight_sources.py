@@ -8,7 +8,10 @@ from zoo.plugins import Register
 
 @hookimpl
 def register_weights(register: Register) -> None:
-    """Offers packages that carry weights, local caches, and the hub."""
+    """Offers packages that carry weights, local caches, the hub, and zoo's own starter weights.
+
+    `copies`: whose files a cache keeps, so that `weights=hub` takes a downloaded file where there is one.
+    """
     register(
         "package",
         "zoo_plugins.lite0_package:Lite0Package",
@@ -22,6 +25,7 @@ def register_weights(register: Register) -> None:
         summary="files in torch.hub's cache (TORCH_HOME)",
         source="https://docs.pytorch.org/docs/stable/hub.html",
         rank=20,
+        copies="hub",
     )
     register(
         "hf-cache",
@@ -29,6 +33,7 @@ def register_weights(register: Register) -> None:
         summary="files in Hugging Face's cache (HF_HOME)",
         source="https://huggingface.co/docs/huggingface_hub/guides/manage-cache",
         rank=30,
+        copies="hub",
     )
     register(
         "hub",
@@ -36,4 +41,11 @@ def register_weights(register: Register) -> None:
         summary="downloads from Hugging Face or the publisher's own address",
         source="https://huggingface.co/docs/huggingface_hub/guides/download",
         rank=40,
+    )
+    register(
+        "starter",
+        "zoo_plugins.starter_weights:Starter",
+        summary="small networks trained by zoo itself, for machines that reach no hub",
+        source="https://www.kaggle.com/c/tiny-imagenet",
+        rank=50,
     )

@@ -471,3 +471,21 @@ def test_epoch_refuses_images_stored_for_another_size():
 def test_batches_refuse_numbers_out_of_range(options):
     with pytest.raises(ValueError, match="="):
         batches(**options)
+
+
+@pytest.mark.parametrize("train", [TRAIN, {}, {"pipeline": lambda: lambda image, rng: image[2:, 1:]}])
+def test_windows_have_the_side_of_their_epoch(train):
+    made = batches(side_at=lambda epoch: (8, 14)[epoch], **train)
+    assert {batch.images.shape[1:] for batch in made.epoch(0)} == {(8, 8, 3)}
+    assert {batch.images.shape[1:] for batch in made.epoch(1)} == {(14, 14, 3)}
+    full = batches(**train)
+    for small, large in zip(made.epoch(1), full.epoch(1), strict=True):
+        assert np.array_equal(small.images, large.images)
+
+
+def test_smaller_windows_show_the_same_part_of_the_image():
+    bundle, made = BUNDLE, batches(side_at=lambda _: 8, **TRAIN)
+    batch = next(iter(made.epoch(2)))
+    for image, position in zip(batch.images, batch.indices, strict=True):
+        rng = sample_rng(3, 2, position=int(position))
+        assert np.array_equal(image, random_crop(bundle.images[position], rng, size=8, scale=(0.3, 1.0), flip=True))

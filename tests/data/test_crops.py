@@ -1,12 +1,14 @@
 """Random windows: their distribution, their bounds, and that the generator alone decides."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.data.crops import crop_box, random_crop, resize_to
+from zoo.data.crops import crop_box, growing_side, random_crop, resize_to
 
 
 def noise(height, width, channels=3, seed=0):
@@ -121,3 +123,29 @@ def test_resize_to_is_linear_where_it_enlarges():
 def test_resize_to_leaves_the_right_size_alone():
     image = noise(8, 8, 4)
     assert np.array_equal(resize_to(image, 8), image)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "first", "last", "expected"),
+    [
+        (10, 32, 64, [32, 32, 40, 40, 48, 48, 56, 56, 64, 64]),
+        (5, 32, 64, [32, 40, 48, 56, 64]),
+        (4, 128, 224, [128, 160, 192, 224]),
+        (3, 60, 64, [60, 60, 64]),
+        (2, 60, 64, [60, 64]),
+        (1, 32, 64, [64]),
+    ],
+)
+def test_images_grow_in_equal_shares_to_their_full_size(epochs, first, last, expected):
+    assert [growing_side(epoch, epochs=epochs, first=first, last=last) for epoch in range(epochs)] == expected
+
+
+@given(epochs=st.floats(0.5, 100), first=st.integers(8, 300), more=st.integers(1, 300))
+def test_images_never_shrink_nor_leave_the_range(epochs, first, more):
+    sides = [growing_side(e, epochs=epochs, first=first, last=first + more) for e in range(math.ceil(epochs))]
+    assert sides == sorted(sides)
+    assert first <= sides[0]
+    assert sides[-1] <= first + more
+    assert sides[-1] == first + more
+    assert len(set(sides)) <= 5
+    assert all(side % 8 == 0 for side in sides if side not in (first, first + more))

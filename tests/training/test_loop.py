@@ -151,18 +151,30 @@ def test_loop_stops_when_patience_is_over(make_job):
     assert counters.step == 3 * 6  # one better validation (the first), then two that are not
 
 
-def test_loop_ends_at_its_deadline_with_the_schedule_fitted(make_job):
+class Clock:
+    """A clock that goes on by a millisecond whenever it is read: no busy machine can disturb it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        self.now += 1e-3
+        return self.now
+
+
+def test_loop_ends_at_its_deadline_with_the_schedule_fitted(make_job, monkeypatch):
     seen = []
 
     def schedule(progress: float) -> float:
         seen.append(progress)
         return 1.0 - progress
 
-    job = make_job(epochs=10**5, ema=False, schedule=schedule, limits=Limits(deadline=time.monotonic() + 1.5))
-    start = time.monotonic()
+    clock = Clock()
+    monkeypatch.setattr("zoo.training.loop.time", clock)
+    job = make_job(epochs=10**5, ema=False, schedule=schedule, limits=Limits(deadline=1.5))
     counters = Loop(job).run()
-    assert time.monotonic() - start < 6
-    assert counters.step < 10**5
+    assert 1.0 < clock.now < 1.6
+    assert 100 < counters.step < 10**5
     assert counters.step == counters.planned_steps
     assert seen[-1] > 0.9  # the rate went all the way down within the time
 
@@ -301,3 +313,30 @@ def test_loop_rows_are_json_and_hold_what_curves_need(make_job):
     assert len(json.loads(json.dumps(rows))) == 2
     assert {"phase", "step", "epoch", "train_loss", "val_loss", "val_accuracy", "lr", "seconds"} <= rows[0].keys()
     assert [row["epoch"] for row in rows] == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(("every", "epochs", "validated"), [(1, 3, 3), (2, 5, 3), (3, 6, 2), (9, 4, 1), (2, 2.5, 2)])
+def test_loop_validates_every_few_epochs_and_at_the_end(make_job, every, epochs, validated):
+    job = make_job(epochs=epochs, limits=Limits(validate_every=every))
+    Loop(job).run()
+    assert [row["step"] for row in job.watcher.rows][-1] == Loop(job).counters.planned_steps
+    assert len(job.watcher.rows) == validated
+
+
+@pytest.mark.parametrize("stop_at", [2, 6, 7, 12, 13, 20])
+def test_loop_resumed_between_validations_ends_in_the_same_bits(make_job, stop_at):
+    limits = Limits(save_every_steps=1, validate_every=2)
+    whole = make_job(epochs=4, folder="whole", limits=limits)
+    Loop(whole).run()
+    broken = make_job(epochs=4, folder="broken", limits=limits, watcher=StopAt(stop_at))
+    with pytest.raises(Stop):
+        Loop(broken).run()
+    resumed = make_job(epochs=4, folder="broken", limits=limits)
+    loop = Loop(resumed)
+    loop.restore()
+    loop.run()
+    assert same_bits(weights(whole), weights(resumed))
+    rows, expected = resumed.watcher.rows, whole.watcher.rows
+    assert [row["step"] for row in expected] == [12, 24]
+    assert [row["step"] for row in rows] == [row["step"] for row in expected][-len(rows) :]
+    assert rows[-1]["val_loss"] == expected[-1]["val_loss"]

@@ -22,7 +22,7 @@ def sources(registry, monkeypatch, tmp_path):
 
 
 def test_sources_are_asked_from_the_nearest_to_the_farthest(sources):
-    assert [name for name, _ in sources] == ["package", "torch-cache", "hf-cache", "hub"]
+    assert [name for name, _ in sources] == ["package", "torch-cache", "hf-cache", "hub", "starter"]
 
 
 def test_every_source_has_a_summary_a_source_and_no_options(registry):
@@ -33,7 +33,7 @@ def test_every_source_has_a_summary_a_source_and_no_options(registry):
 
 
 def test_every_source_keeps_the_contract_for_a_network_that_nobody_has(registry, sources):
-    model = registry.get("model", "lenet5").build(classes=10, channels=1, image_size=None)
+    model = registry.get("model", "zoo/lenet").build(classes=10, channels=1, image_size=None)
     request = WeightsRequest(model.spec, model.spec.weights)
     for _, source in sources:
         assert source.locate(request) is None
@@ -81,7 +81,7 @@ def test_other_networks_say_every_place_when_they_cannot_be_had(registry, source
 
 
 def test_random_values_come_only_when_asked_for(registry, sources):
-    model = registry.get("model", "lenet5").build(classes=10, channels=1, image_size=None)
+    model = registry.get("model", "zoo/lenet").build(classes=10, channels=1, image_size=None)
     request = WeightsRequest(model.spec, model.spec.weights)
     assert find_weights(request, sources, choice="none", say=lambda _: None) is None
     with pytest.raises(UserError, match="no pretrained weights"):

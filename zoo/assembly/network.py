@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
 from zoo.contracts.model import FoundWeights, LoadReport, Model, WeightsRequest, WeightsSource
+from zoo.errors import UserError, name_list
 from zoo.imaging.preprocess import Preprocess
 from zoo.models.build import channels_last, check_forward, replace_head
 from zoo.registry import Registry
@@ -32,14 +34,18 @@ def input_size(facts: DataFacts, native: int) -> tuple[int, str]:
 
 
 def build_backbone(
-    config: FinetuneConfig, registry: Registry, *, facts: DataFacts, say: Say
+    config: FinetuneConfig, registry: Registry, *, facts: DataFacts, say: Say, weights: str | None = None
 ) -> tuple[Model, FoundWeights | None]:
-    """The network with random values, at the input size that suits, and the pretrained values that were found."""
+    """The network with random values, at the input size that suits, and the pretrained values that were found.
+
+    Args:
+        weights: Instead of the configuration's: the source that a resumed run began with.
+    """
     entry = registry.get("model", config.model.name)
     asked = config.model.options["image_size"]
     size = asked if isinstance(asked, int) else None
     model: Model = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
-    found = choose_weights(config.weights, registry, model=model, say=say)
+    found = choose_weights(weights or config.weights, registry, model=model, name=config.model.name, say=say)
     preprocess = model.spec.preprocess if found is None else found.record.preprocess
     if size is None and asked == "auto":
         size, why = input_size(facts, preprocess.size)
@@ -57,15 +63,40 @@ def adapted(preprocess: Preprocess, *, channels: int, size: int | None) -> Prepr
     return fitted if size is None else fitted.with_size(size)
 
 
-def choose_weights(choice: str, registry: Registry, *, model: Model, say: Say) -> FoundWeights | None:
-    """The pretrained values that `weights=` means; None only for `weights=none`."""
-    request = WeightsRequest(model.spec, model.spec.weights)
-    return find_weights(request, weight_sources(registry), choice=choice, say=say)
+def choose_weights(choice: str, registry: Registry, *, model: Model, name: str, say: Say) -> FoundWeights | None:
+    """The pretrained values that `weights=` means; None only for `weights=none`.
+
+    Args:
+        choice: `auto`, `none`, the name of a source (`hub`, `starter`...), or a path.
+        name: The network's name as it was asked for, with or without a weight tag.
+
+    Raises:
+        UserError: There are none, or a path does not exist.
+    """
+    request = WeightsRequest(model.spec, model.spec.weights, named="." in name.rpartition("/")[2])
+    sources = weight_sources(registry, choice)
+    path = Path(choice).expanduser()
+    if not sources and choice != "none" and not path.exists():
+        known = ["auto", "none", *(name for name, _ in weight_sources(registry))]
+        raise UserError(
+            f"weights={choice}: there is no file, no folder and no source of this name",
+            where="weights",
+            allowed=f"{name_list(choice, known)}; or the path of a weight file, of a saved model, or of a run",
+        )
+    if choice != "auto" and sources and path.exists():
+        say(f"weights={choice}: took the source of that name; write weights=./{choice} for the path")
+    return find_weights(request, sources, choice=choice, say=say)
 
 
-def weight_sources(registry: Registry) -> list[tuple[str, WeightsSource]]:
-    """Weight sources by name, in the order in which they are asked."""
+def weight_sources(registry: Registry, choice: str = "auto") -> list[tuple[str, WeightsSource]]:
+    """Weight sources by name, in the order in which they are asked.
+
+    Args:
+        choice: A source's name leaves that one and those that keep copies of what it has; `auto` leaves all.
+    """
     entries = sorted(registry.entries("weights"), key=lambda entry: entry.facts.get("rank", 100))
+    if choice != "auto":
+        entries = [entry for entry in entries if choice in (entry.name, entry.facts.get("copies"))]
     return [(entry.name, entry.build()) for entry in entries]
 
 

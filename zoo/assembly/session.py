@@ -62,6 +62,13 @@ class Session:
         """What the plugin says of a chosen component beside its options."""
         return self.registry.get(component.kind, component.name).facts
 
+    @property
+    def weights_choice(self) -> str:
+        """What `weights=` means now: a resumed run asks only the source that had them when it began."""
+        before = self.record.weights
+        asked = self.config.weights
+        return before.source if self.resumed and before is not None and asked == "auto" else asked
+
     def seed_everything(self) -> None:
         """Makes random starting values a function of the seed. (Training seeds itself, at every step.)"""
         torch.manual_seed(self.config.train.seed)

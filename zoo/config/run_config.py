@@ -83,7 +83,7 @@ class FinetuneConfig:
     """Everything `zoo finetune` was asked to do.
 
     Attributes:
-        weights: `auto`, `none`, or a path.
+        weights: `auto`, `none`, the name of a weight source (`hub`, `starter`...), or a path.
         origins: Dotted key to where its value came from: `default`, `command line`, `file X`, or `rule: ...`.
         overrides: The command line as it was given.
         notes: What was decided about shorthands, for the user to read.

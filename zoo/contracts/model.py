@@ -104,12 +104,14 @@ class WeightsRequest:
 
     Attributes:
         spec: The network; its `weights` list the published sets, those asked for first.
+        named: The user named the first set by its tag (`resnet18.a1_in1k`): nothing may stand in for it.
         allow_network: False where only what lies on this machine may be used.
     """
 
     spec: ModelSpec
     records: tuple[WeightsRecord, ...]
     allow_network: bool = True
+    named: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,9 @@ class FoundWeights:
     Attributes:
         source: Name of the weight source (`package`, `torch-cache`, `hf-cache`, `hub`, `file`).
         tensors: Parameter and buffer name to tensor.
+        note: A remark on how they were read, or "".
+        warning: What the user must know before he trusts them, or "".
+        labels: Names of the outputs of their head, where the source knows them; () leaves it to the network.
     """
 
     source: str
@@ -126,6 +131,8 @@ class FoundWeights:
     record: WeightsRecord
     tensors: Mapping[str, Any]
     note: str = ""
+    warning: str = ""
+    labels: tuple[str, ...] = ()
 
 
 class WeightsSource(Protocol):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TRIES = 10
-_GROWING_STEPS = 5
+_MOST_SIZES = 5
 
 
 def random_crop(
@@ -73,10 +73,10 @@ def crop_box(
 
 
 def growing_side(epoch: int, *, epochs: float, first: int, last: int) -> int:
-    """Side of the training images in an epoch, in pixels: from `first` to `last` in five equal steps or fewer.
+    """Side of the training images in an epoch, in pixels: from `first` to `last` in at most five sizes.
 
-    Each size serves an equal share of the epochs; all but the last are multiples of 8, so that what strided layers
-    leave of them stays whole.
+    Each size serves an equal share of the epochs, and the last epoch always has full size. Sizes between are multiples
+    of 8, so that what strided layers leave of them stays whole.
 
     Args:
         epoch: Number of the pass, from 0.
@@ -84,9 +84,9 @@ def growing_side(epoch: int, *, epochs: float, first: int, last: int) -> int:
         first: Side in the first epochs, at most `last`.
         last: Side in the last epochs.
     """
-    steps = _GROWING_STEPS - 1
-    sides = [8 * round((first + (last - first) * step / steps) / 8) for step in range(steps)]
-    sides = [*dict.fromkeys(max(first, min(side, last)) for side in sides if side < last), last]
+    steps = min(_MOST_SIZES, int(epochs)) - 1
+    between = [8 * round((first + (last - first) * step / steps) / 8) for step in range(1, steps)]
+    sides = [first] * (steps > 0) + [side for side in dict.fromkeys(between) if first < side < last] + [last]
     return sides[min(int(epoch / epochs * len(sides)), len(sides) - 1)]
 
 

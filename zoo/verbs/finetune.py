@@ -47,7 +47,9 @@ def run(session: Session) -> Run:
         source, listing, facts = open_data(session)
     with console.stage("model"):
         session.seed_everything()
-        model, found = build_backbone(config, session.registry, facts=facts, say=console.say)
+        model, found = build_backbone(
+            config, session.registry, facts=facts, say=console.say, weights=session.weights_choice
+        )
     plan = make_plan(session, facts, pretrained=found is not None)
     console.say(f"plan    {plan.strategy}: {plan.reason}")
     with console.stage("decode"):

@@ -34,7 +34,8 @@ def find_weights(
     Args:
         request: The network and its published sets.
         sources: (name, source) in the order in which they are asked.
-        choice: `auto` asks the sources, `none` leaves the network as it is, anything else is a path.
+        choice: `auto` or the name of a source asks `sources`; `none` leaves the network as it is; anything else is a
+            path.
         say: Is told every place that is tried, one line each.
 
     Raises:
@@ -43,7 +44,7 @@ def find_weights(
     if choice == "none":
         say("weights none: random values, as asked")
         return None
-    if choice != "auto":
+    if choice != "auto" and choice not in [name for name, _ in sources]:
         found = read_path(Path(choice).expanduser(), request.spec)
         say(f"weights {found.path}" + (f" ({found.note})" if found.note else ""))
         return found
@@ -57,9 +58,11 @@ def find_weights(
         if hit is not None:
             tag = f" {hit.record.tag}" if hit.record.tag else ""
             say(f"weights found in {name}:{tag} {hit.path}" + (f" ({hit.note})" if hit.note else ""))
+            if hit.warning:
+                say(f"warning: {hit.warning}")
             return hit
         tried += [f"{name}: {place}" for place in source.places(wanted)]
-    raise _nothing_found(request, tried, others=_others_at_hand(request, sources))
+    raise _nothing_found(request, tried, others=_others_at_hand(request, sources), choice=choice)
 
 
 def _others_at_hand(request: WeightsRequest, sources: Sequence[tuple[str, WeightsSource]]) -> list[str]:
@@ -68,7 +71,7 @@ def _others_at_hand(request: WeightsRequest, sources: Sequence[tuple[str, Weight
     return [record.tag for record, alone in others if any(source.locate(alone) for _, source in sources)]
 
 
-def _nothing_found(request: WeightsRequest, tried: Sequence[str], *, others: Sequence[str]) -> UserError:
+def _nothing_found(request: WeightsRequest, tried: Sequence[str], *, others: Sequence[str], choice: str) -> UserError:
     """That there are no weights, with every place tried and the ways on."""
     spec = request.spec
     tag = f" ({request.records[0].tag})" if request.records and request.records[0].tag else ""
@@ -81,7 +84,7 @@ def _nothing_found(request: WeightsRequest, tried: Sequence[str], *, others: Seq
     ways.append("weights=none: start from random values (needs far more images and time)")
     return UserError(
         known + ("; tried:\n" + "\n".join(f"    {place}" for place in tried) if tried else ""),
-        where="weights=auto",
+        where=f"weights={choice}",
         do=ways,
     )
 

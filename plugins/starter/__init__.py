@@ -1,0 +1,1 @@
+"""The files of the starter weights, each with its card, and how they are packed."""

@@ -1,0 +1,110 @@
+"""Starter weights: small networks that zoo trained itself and carries, so that a first run needs no hub.
+
+They are the last place to be asked. What they know is far less than what published ImageNet weights know, so whoever
+gets them is told. `zoo_plugins.starter.packing` makes the files from finished runs; docs/starter-weights.md says how
+they were trained and what they are worth.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zoo.contracts.model import FoundWeights, WeightsRecord, WeightsRequest
+from zoo.errors import UserError
+from zoo.imaging.preprocess import Preprocess
+from zoo.weights.files import check_sha256, read_tensors
+
+FOLDER = Path(__file__).parent / "starter"
+
+
+@dataclass(frozen=True)
+class StarterCard:
+    """What is known of one set of starter weights: the JSON file beside its tensors.
+
+    Attributes:
+        networks: Full names of the networks whose values these are.
+        file: Name of the tensors' file, beside the card.
+        what: What was trained on what, in half a sentence.
+        labels: Names of the head's outputs.
+        score: Accuracy on validation images, in [0, 1].
+        facts: Data, licence note, recipe, epochs, seconds, versions: for people.
+    """
+
+    networks: tuple[str, ...]
+    file: str
+    sha256: str
+    what: str
+    license: str
+    preprocess: Preprocess
+    labels: tuple[str, ...]
+    score: float
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, path: Path) -> StarterCard:
+        """The card in a file."""
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return cls(
+            **values
+            | {
+                "networks": tuple(values["networks"]),
+                "labels": tuple(values["labels"]),
+                "preprocess": Preprocess.from_dict(values["preprocess"]),
+            }
+        )
+
+    @property
+    def warning(self) -> str:
+        """What a user must know before he builds on these weights."""
+        return (
+            f"starter weights: {self.what}, {self.score:.1%} right on its validation images. They are no ImageNet "
+            "weights: where a network is at hand, weights=hub takes the published ones, which know far more"
+        )
+
+
+def cards(folder: Path = FOLDER) -> list[StarterCard]:
+    """All cards in a folder, by file name."""
+    return [StarterCard.read(path) for path in sorted(folder.glob("*.json"))]
+
+
+class Starter:
+    """The weights that zoo carries; float16 in the file, float32 in the network."""
+
+    def locate(self, request: WeightsRequest) -> Path | None:
+        """The file for this network; None where the user named another set of weights."""
+        card = _card_for(request)
+        return None if card is None else FOLDER / card.file
+
+    def find(self, request: WeightsRequest) -> FoundWeights | None:
+        """Its tensors in float32.
+
+        Raises:
+            UserError: The file is missing or not the one that was packed.
+        """
+        card = _card_for(request)
+        if card is None:
+            return None
+        path = FOLDER / card.file
+        if not path.is_file():
+            raise UserError("the file of these starter weights is missing", where=str(path), do="reinstall zoo")
+        check_sha256(path, card.sha256)
+        tensors = {name: t.float() if t.is_floating_point() else t for name, t in read_tensors(path).items()}
+        record = WeightsRecord(
+            "starter", card.preprocess, classes=len(card.labels), license=card.license, sha256=card.sha256
+        )
+        return FoundWeights("starter", path, record, tensors, warning=card.warning, labels=card.labels)
+
+    def places(self, request: WeightsRequest) -> list[str]:
+        """The file, for the few networks that have one."""
+        card = _card_for(request)
+        return [] if card is None else [f"{card.file}, which zoo carries"]
+
+
+def _card_for(request: WeightsRequest) -> StarterCard | None:
+    if request.named:
+        return None
+    return next((card for card in cards() if request.spec.name in card.networks), None)
