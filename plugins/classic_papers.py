@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True)
-class Paper:
-    """One publication.
-
-    Attributes:
-        reference: `arXiv:1409.1556`, `doi:10.1038/323533a0`, or an address where it has neither.
-        title: As printed.
-        year: Of the first publication.
-    """
-
-    reference: str
-    title: str
-    year: int
-
-
-ROSENBLATT = Paper(
-    "doi:10.1037/h0042519",
-    "The Perceptron: A Probabilistic Model for Information Storage and Organization in the Brain",
-    1958,
+from zoo_plugins.papers import (
+    GOOGLENET,
+    INCEPTION_V3,
+    INCEPTION_V4,
+    KRIZHEVSKY,
+    LECUN,
+    RESNET,
+    ROSENBLATT,
+    RUMELHART,
+    VGG,
+    XCEPTION,
+    Paper,
 )
-RUMELHART = Paper("doi:10.1038/323533a0", "Learning Representations by Back-propagating Errors", 1986)
-LECUN = Paper("doi:10.1109/5.726791", "Gradient-Based Learning Applied to Document Recognition", 1998)
-KRIZHEVSKY = Paper("doi:10.1145/3065386", "ImageNet Classification with Deep Convolutional Neural Networks", 2012)
-VGG = Paper("arXiv:1409.1556", "Very Deep Convolutional Networks for Large-Scale Image Recognition", 2014)
-GOOGLENET = Paper("arXiv:1409.4842", "Going Deeper with Convolutions", 2014)
-RESNET = Paper("arXiv:1512.03385", "Deep Residual Learning for Image Recognition", 2015)
-INCEPTION_V3 = Paper("arXiv:1512.00567", "Rethinking the Inception Architecture for Computer Vision", 2015)
-INCEPTION_V4 = Paper(
-    "arXiv:1602.07261", "Inception-v4, Inception-ResNet and the Impact of Residual Connections on Learning", 2016
-)
-XCEPTION = Paper("arXiv:1610.02357", "Xception: Deep Learning with Depthwise Separable Convolutions", 2016)
 
 CLASSICS: tuple[tuple[str, Paper], ...] = (
     (r"perceptron", ROSENBLATT),

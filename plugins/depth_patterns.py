@@ -48,3 +48,8 @@ def vgg_patterns(module: nn.Module, dense: Patterns) -> Patterns:
         patterns.append((rf"features\.{number}\.", f"block{block}"))
         block += isinstance(layer, nn.MaxPool2d)
     return (*patterns, *dense)
+
+
+def quarter_ends(blocks: int) -> tuple[int, int, int]:
+    """How many blocks lie before the end of the first, second and third quarter of a network without own stages."""
+    return round(blocks / 4), round(blocks / 2), round(blocks * 3 / 4)

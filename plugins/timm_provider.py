@@ -9,8 +9,9 @@ from typing import Any
 
 import timm
 from timm.models import get_pretrained_cfg, model_entrypoint, split_model_name_tag
-from timm.models._registry import get_arch_pretrained_cfgs
-from zoo_plugins.timm_records import paper_of, records_of, reference_of, year_of
+from timm.models._registry import _deprecated_models, get_arch_pretrained_cfgs
+from zoo_plugins.classic_papers import classic_facts
+from zoo_plugins.timm_records import paper_of, records_of, reference_of
 
 from zoo.registry import Offer
 
@@ -27,11 +28,15 @@ class TimmModels:
         return list(self._names)
 
     def offer(self, name: str) -> Offer | None:
-        """The network of this name, with the weights of its tag where one is given; None where timm lacks either."""
-        arch, tag = split_model_name_tag(name)
-        if arch not in self._known or (name != arch and name not in get_arch_pretrained_cfgs(arch)):
+        """The network of this name, with the weights of its tag where one is given; None where timm lacks either.
+
+        Names that timm gave up mean what timm says of them: `xception` is `legacy_xception`.
+        """
+        current = name if name in self._known else _deprecated_models.get(name) or name
+        arch, tag = split_model_name_tag(current)
+        if arch not in self._known or (current != arch and current not in get_arch_pretrained_cfgs(arch)):
             return None
-        cfg = get_pretrained_cfg(name)
+        cfg = get_pretrained_cfg(current)
         paper = paper_of(arch)
         family = model_entrypoint(arch).__module__.rpartition(".")[2]
         heads = cfg.classifier if cfg is not None else None
@@ -42,12 +47,15 @@ class TimmModels:
             source=reference_of(arch, cfg),
             facts={
                 "library": "timm",
-                "paper": paper,
-                "year": year_of(paper),
+                "paper": paper.reference if paper else None,
+                "title": paper.title if paper else None,
+                "year": paper.year if paper else None,
                 "input_px": min(cfg.input_size[1:]) if cfg is not None else None,
                 "records": records_of(arch, tag),
                 **_counts().get(arch, {}),
+                **classic_facts(arch),
             },
+            name=current,
             bound={"arch": arch, "tag": tag},
         )
 

@@ -9,10 +9,15 @@ from typing import Any
 from timm.models import get_pretrained_cfg, model_entrypoint
 from timm.models._pretrained import PretrainedCfg
 from timm.models._registry import get_arch_pretrained_cfgs
+from zoo_plugins.papers import Paper, arxiv
+from zoo_plugins.timm_papers import paper_for
 
 from zoo.contracts.model import WeightsRecord
 from zoo.imaging.preprocess import Preprocess
 from zoo.weights.files import preprocess_from_config
+
+UNSURE = ("mobilenetv5", "test_")
+"""Their modules name a paper that is about other networks."""
 
 HOME = "https://github.com/huggingface/pytorch-image-models"
 
@@ -65,28 +70,28 @@ def records_of(arch: str, tag: str = "") -> tuple[WeightsRecord, ...]:
     return tuple(record for record in records if record.hub_id or record.url)
 
 
-def paper_of(arch: str) -> str | None:
-    """The paper of an architecture where timm states it without doubt: `arXiv:2103.17239`, or None.
+def paper_of(arch: str) -> Paper | None:
+    """The paper of an architecture where it is known without doubt, or None.
 
-    It is the only one that the docstring of timm's module names. (`paper_ids` beside weights is mostly the paper of
-    how they were trained.)
+    It is zoo's own table's, or else the only one that the docstring of timm's module names (then without a title).
+    `paper_ids` beside weights is mostly the paper of how they were trained.
     """
+    known = paper_for(arch)
+    if known is not None or arch.startswith(UNSURE):
+        return known
     module = sys.modules[model_entrypoint(arch).__module__]
     named = sorted(set(_ARXIV.findall(module.__doc__ or "")))
-    return f"arXiv:{named[0]}" if len(named) == 1 else None
+    return arxiv(named[0], "") if len(named) == 1 else None
 
 
 def reference_of(arch: str, cfg: PretrainedCfg | None) -> str:
     """What to read of a network: its paper, else the paper or home of its default weights, else timm's own page."""
     stated = cfg.paper_ids if cfg is not None else None
     of_weights = stated if isinstance(stated, str) or not stated else str(stated[0])
-    return paper_of(arch) or of_weights or (cfg.origin_url if cfg is not None else None) or HOME
-
-
-def year_of(paper: str | None) -> int | None:
-    """Year in which an arXiv number was given out."""
-    match = re.search(r"(\d\d)\d\d\.\d{4,5}", paper or "")
-    return 2000 + int(match.group(1)) if match else None
+    paper = paper_of(arch)
+    if paper is not None:
+        return paper.reference
+    return of_weights or (cfg.origin_url if cfg is not None else None) or HOME
 
 
 def label_names(record: WeightsRecord) -> tuple[str, ...]:

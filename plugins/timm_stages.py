@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from timm.models._manipulate import group_parameters
 from torch import nn
-from zoo_plugins.depth_patterns import INCEPTION_V3, Patterns, stages_by_pattern, vgg_patterns
+from zoo_plugins.depth_patterns import INCEPTION_V3, Patterns, quarter_ends, stages_by_pattern, vgg_patterns
 
 from zoo.contracts.model import Stage
 from zoo.models.build import stages_from
@@ -140,7 +140,7 @@ def _last_group_with(path: str, groups: Groups) -> int | None:
 def _quarter_ends(groups: Groups) -> list[int]:
     """The stem, then the last block of each quarter but the fourth, to which everything behind the blocks belongs."""
     last = max((depth for depth, group in enumerate(groups) if any(map(_BLOCK.search, group))), default=len(groups) - 1)
-    return [0, *(round(last * quarter / 4) for quarter in (1, 2, 3))]
+    return [0, *quarter_ends(last)]
 
 
 def _only_scales(group: Sequence[str], axes: Mapping[str, int]) -> bool:

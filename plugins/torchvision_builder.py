@@ -100,6 +100,8 @@ def _create(arch: str, arguments: dict[str, Any]) -> nn.Module:
     """Calls torchvision, and says in zoo's terms what it did not take."""
     try:
         module: nn.Module = models.get_model(arch, weights=None, **arguments)
+    except NotImplementedError:
+        raise  # torch's own: a network that computes with values cannot be outlined on the meta device
     except (TypeError, ValueError, RuntimeError, AssertionError) as error:
         blamed = [key for key in arguments if key in str(error)]
         key = "image_size" if {"image_size", "input_size"} & set(blamed) or not blamed else f"args.{blamed[0]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from torchvision import models
+from zoo_plugins.classic_papers import classic_facts
 from zoo_plugins.torchvision_families import Family, family_of
 
 from zoo.contracts.model import WeightsRecord
@@ -37,18 +38,20 @@ class TorchvisionModels:
         meta = models.get_model_weights(arch).DEFAULT.meta
         facts: dict[str, Any] = {
             "library": "torchvision",
-            "paper": f"arXiv:{family.paper}",
-            "year": family.year,
+            "paper": family.paper.reference,
+            "title": family.paper.title,
+            "year": family.paper.year,
             "input_px": records[0].preprocess.size,
             "records": records,
             "multiply_adds": round(meta["_ops"] * 1e9),
         }
+        facts |= classic_facts(arch)
         if arch != "inception_v3":  # its published count includes the auxiliary classifier
             facts["parameters"] = meta["num_params"]
         return Offer(
             target="zoo_plugins.torchvision_builder:build",
             summary=f"{arch} of torchvision, published weights {', '.join(r.tag for r in records)}",
-            source=f"arXiv:{family.paper}",
+            source=family.paper.reference,
             facts=facts,
             bound={"arch": arch, "tag": tag.lower()},
         )

@@ -42,6 +42,7 @@ class Offer:
 
     Attributes:
         target: `module:attr`, loaded on first use.
+        name: What the component is called, where it was asked for by another name (an older one, with its weight tag).
         bound: Arguments that are fixed for this name.
         parameters: Reads the options where they differ from the target's own signature.
     """
@@ -50,6 +51,7 @@ class Offer:
     summary: str
     source: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
     bound: Mapping[str, Any] = field(default_factory=dict)
     parameters: Callable[[], list[inspect.Parameter]] | None = None
 
@@ -177,7 +179,7 @@ class LazyProvider:
         """
         provider = self.provider
         offer = self._guarded(lambda: provider.offer(name))
-        return None if offer is None else Entry(self.kind, name, offer, self.origin)
+        return None if offer is None else Entry(self.kind, offer.name or name, offer, self.origin)
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:

@@ -5,7 +5,7 @@ import timm
 from timm.models import get_pretrained_cfg
 from zoo_plugins import timm_provider
 from zoo_plugins.timm_provider import TimmModels
-from zoo_plugins.timm_records import hash_in, label_names, paper_of, record_of, records_of, reference_of, year_of
+from zoo_plugins.timm_records import hash_in, label_names, paper_of, record_of, records_of, reference_of
 
 
 @pytest.mark.parametrize(
@@ -62,28 +62,30 @@ def test_every_published_set_has_a_preprocessing():
     assert count > 1500
 
 
-def test_paper_of_is_silent_where_the_module_names_several_or_none():
-    assert paper_of("vit_tiny_patch16_224") is None
-    assert paper_of("efficientnet_b0") is None
-    assert paper_of("rexnet_100") == "arXiv:2007.00992"
+def test_paper_of_takes_the_table_then_the_only_one_that_timms_module_names():
+    assert paper_of("vit_tiny_patch16_224").reference == "arXiv:2010.11929"
+    assert paper_of("efficientnet_b0").reference == "arXiv:1905.11946"
+    rexnet = paper_of("rexnet_100")
+    assert (rexnet.reference, rexnet.year, rexnet.title) == ("arXiv:2007.00992", 2020, "")
     assert reference_of("rexnet_100", None) == "arXiv:2007.00992"
 
 
+def test_paper_of_is_silent_where_nothing_is_certain():
+    assert paper_of("gmixer_12_224") is None  # timm's own mixture of two papers
+    assert paper_of("mobilenetv5_300m") is None  # its module names the paper of MobileNetV4
+    assert paper_of("test_vit") is None
+
+
 def test_reference_of_falls_back_to_the_paper_and_the_home_of_the_weights():
-    cfg = get_pretrained_cfg("resnet18.a1_in1k")
-    assert reference_of("resnet18", cfg) == "arXiv:2110.00476"
-    assert reference_of("resnet18", dataclasses.replace(cfg, paper_ids=None)) == cfg.origin_url
-    assert reference_of("resnet18", None).startswith("https://github.com/")
-    assert reference_of("resnet18", dataclasses.replace(cfg, paper_ids=("arXiv:1", "arXiv:2"))) == "arXiv:1"
-
-
-def test_year_of_reads_arxiv_numbers():
-    assert [year_of(text) for text in ("arXiv:2007.00992", "arXiv:1512.03385", "doi:10.1", None)] == [
-        2020,
-        2015,
-        None,
-        None,
-    ]
+    arch = "resnet10t"
+    cfg = get_pretrained_cfg(f"{arch}.c3_in1k")
+    assert paper_of(arch) is None
+    assert reference_of(arch, dataclasses.replace(cfg, paper_ids="arXiv:2110.00476")) == "arXiv:2110.00476"
+    assert (
+        reference_of(arch, dataclasses.replace(cfg, paper_ids=None, origin_url="https://x.test/")) == "https://x.test/"
+    )
+    assert reference_of(arch, None).startswith("https://github.com/")
+    assert reference_of(arch, dataclasses.replace(cfg, paper_ids=("arXiv:1", "arXiv:2"))) == "arXiv:1"
 
 
 @pytest.mark.parametrize(("classes", "first"), [(1000, "tench"), (21843, "organism"), (37, None), (0, None)])

@@ -21,8 +21,9 @@ from zoo_plugins.torchvision_families import FAMILIES, family_of, stages_of
     ],
 )
 def test_family_of_tells_names_apart_that_begin_alike(name, paper):
-    assert family_of(name).paper == paper
-    assert family_of(name).year == 2000 + int(paper[:2])
+    known = family_of(name).paper
+    assert known.reference == f"arXiv:{paper}"
+    assert known.year == 2000 + int(paper[:2])
 
 
 def test_family_of_knows_no_squeezenet_and_no_detector():
@@ -43,3 +44,27 @@ def test_stages_of_leaves_out_what_no_pattern_fits():
     staged = {name for stage in stages_of(module, family_of("resnet18")) for name in stage.parameters}
     assert "novelty.weight" not in staged
     assert "layer4.1.bn2.bias" in staged
+
+
+@pytest.mark.parametrize("arch", ["vit_b_32", "vit_l_32"])
+def test_plain_transformers_have_a_stem_and_quarters(arch):
+    with torch.device("meta"):
+        module = models.get_model(arch, weights=None)
+    stem, *quarters = stages_of(module, family_of(arch))
+    blocks = len(module.encoder.layers)
+    found = [
+        sorted({int(n.split("_layer_")[1].split(".")[0]) for n in q.parameters if "_layer_" in n}) for q in quarters
+    ]
+    assert found == [list(range(start, start + blocks // 4)) for start in range(0, blocks, blocks // 4)]
+    assert "class_token" in stem.parameters
+    assert "encoder.ln.weight" in quarters[-1].parameters
+
+
+@pytest.mark.parametrize("arch", ["convnext_tiny", "swin_t"])
+def test_hierarchical_networks_have_the_papers_four_stages_behind_the_stem(arch):
+    with torch.device("meta"):
+        module = models.get_model(arch, weights=None)
+    stages = stages_of(module, family_of(arch))
+    assert [stage.name for stage in stages] == ["stem", "stage1", "stage2", "stage3", "stage4"]
+    members = [sorted({name.split(".")[1] for name in s.parameters if name.startswith("features.")}) for s in stages]
+    assert members == [["0"], ["1"], ["2", "3"], ["4", "5"], ["6", "7"]]

@@ -230,4 +230,5 @@ def test_provider_has_a_summary_and_a_paper_for_every_name(provider):
         offer = provider.offer(name)
         assert offer.summary
         assert re.fullmatch(r"arXiv:\d{4}\.\d{5}|arXiv:\d{4}\.\d{4}", offer.source)
-        assert 2014 <= offer.facts["year"] <= 2022
+        assert offer.facts["title"]
+        assert 2012 <= offer.facts["year"] <= 2022
