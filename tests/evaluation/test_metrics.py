@@ -13,7 +13,7 @@ from zoo.contracts.data import Task
 from zoo.contracts.evaluation import Outputs, Scores
 from zoo.errors import UserError, ZooError
 from zoo.evaluation import metrics
-from zoo.evaluation.metrics import decide, f1_by_class, score, wilson_interval
+from zoo.evaluation.metrics import accuracy_of, decide, f1_by_class, score, wilson_interval
 
 SINGLE, MULTI = Task.SINGLE_LABEL, Task.MULTI_LABEL
 
@@ -251,6 +251,19 @@ def test_score_thresholds_act_on_calibrated_probabilities():
     guess = 1 / (1 + np.exp(-outputs.logits.astype(float) / 2)) >= np.array(thresholds)
     np.testing.assert_array_equal(found.confusion, sk.multilabel_confusion_matrix(outputs.targets, guess))
     assert not np.array_equal(found.confusion, scored(outputs, MULTI, thresholds=thresholds).confusion)
+
+
+@pytest.mark.parametrize(("outputs", "task"), [(single(300, 7), SINGLE), (multi(300, 3), MULTI)])
+def test_accuracy_of_is_sklearns_and_that_of_score(outputs, task):
+    guess = outputs.logits.argmax(1) if task is SINGLE else outputs.logits >= 0
+    assert accuracy_of(outputs) == pytest.approx(sk.accuracy_score(outputs.targets, guess), abs=1e-12)
+    assert accuracy_of(outputs) == scored(outputs, task).accuracy.value
+    assert 0.2 < accuracy_of(outputs) < 0.99
+
+
+def test_accuracy_of_gives_a_label_exactly_at_its_threshold_as_score_does():
+    outputs = outputs_of([[0.0, -1.0], [0.0, 1.0]], np.array([[1, 0], [0, 1]], np.float32))
+    assert accuracy_of(outputs) == scored(outputs, MULTI).accuracy.value == 0.5
 
 
 def test_decide_gives_a_label_exactly_at_its_threshold():

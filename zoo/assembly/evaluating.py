@@ -6,29 +6,26 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
 from zoo.artifacts.record import RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.console import Console
 from zoo.assembly.data import list_configured
+from zoo.assembly.outputs import outputs_over
 from zoo.assembly.using import load_saved
 from zoo.config.compose import from_plain
 from zoo.config.run_config import Component
 from zoo.contracts.data import DataSource
-from zoo.contracts.evaluation import Outputs, Scores
+from zoo.contracts.evaluation import Scores
 from zoo.data.batches import Batches
 from zoo.data.listing import Listing
 from zoo.data.pack import pack
 from zoo.data.shorthand import source_name_for
 from zoo.errors import UserError, name_list
 from zoo.evaluation.metrics import score
+from zoo.features.probe import mean_loss
 from zoo.plugins import Plugins
 from zoo.training.devices import keep_freed_memory, make_accelerator
-from zoo.training.inference import frozen_forward, run_over
 
 
 def evaluate_run(
@@ -73,12 +70,8 @@ def evaluate_run(
     model.module.to(accelerator.device)
     feed = Batches(bundle, bundle.splits[chosen], preprocess=saved.preprocess, batch_size=64, seed=0, shuffle=False)
     console.say(f"evaluate    {len(bundle.splits[chosen])} {chosen} images of {bundle.location}")
-    logits, positions = run_over(
-        feed, frozen_forward(model.module), accelerator=accelerator, normalise=saved.preprocess.normalise
-    )
-    outputs = Outputs(logits, bundle.targets[positions], positions, _mean_loss(logits, bundle.targets[positions]))
     return score(
-        outputs,
+        outputs_over(model, feed, targets=bundle.targets, mean_loss=mean_loss, accelerator=accelerator),
         split=chosen,
         classes=saved.classes,
         task=saved.task,
@@ -122,12 +115,3 @@ def _other_data(data: str, plugins: Plugins, *, saved: SavedModel) -> tuple[List
         median_side_px=saved.preprocess.size,
     )
     return listing, source, {"cache": "none"}
-
-
-def _mean_loss(logits: NDArray[np.float32], targets: NDArray[np.int64] | NDArray[np.float32]) -> float:
-    """Cross entropy, or binary cross entropy summed over the labels of an image."""
-    answers, truth = torch.from_numpy(logits), torch.from_numpy(targets)
-    if truth.ndim == 1:
-        return float(torch.nn.functional.cross_entropy(answers, truth))
-    losses = torch.nn.functional.binary_cross_entropy_with_logits(answers, truth, reduction="none")
-    return float(losses.sum(1).mean())

@@ -8,20 +8,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.assembly.data import cache_root, eval_feed, train_feed
+from zoo.assembly.data import eval_feed, train_feed
+from zoo.assembly.featuring import bank_of
 from zoo.assembly.objective import make_loss, make_optimizer, make_regularizers, make_schedule, setting_of
+from zoo.assembly.outputs import outputs_over
 from zoo.assembly.precision import PrecisionChoice
 from zoo.assembly.session import Session
 from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
 from zoo.contracts.model import LoadReport, Model
 from zoo.contracts.training import Phase, Plan
-from zoo.features.bank import bank_key, load_or_compute
+from zoo.evaluation.metrics import accuracy_of
 from zoo.features.heads import fit_head
 from zoo.features.probe import Labelled
-from zoo.models.build import features_of, set_train
+from zoo.models.build import set_train
 from zoo.training.checkpoints import Checkpoints
-from zoo.training.inference import frozen_forward, run_over
+from zoo.training.inference import run_over
 from zoo.training.job import Job, Limits
 from zoo.training.loop import Loop
 
@@ -57,45 +59,9 @@ class Trainer:
 
     def features(self) -> np.ndarray[Any, Any]:
         """Features of all images by the frozen backbone, from the cache where they were computed before."""
-        session, bundle = self.session, self.bundle
-        bf16 = self.precision.bf16(train=False)
-        key = bank_key(
-            {
-                "data": bundle.fingerprint,
-                "weights": self.report.sha256,
-                "model": session.config.model.name,
-                "options": {k: str(v) for k, v in session.config.model.options.items()},
-                "preprocess": self.model.spec.preprocess.to_dict(),
-                "bf16": bf16,
-                "torch": torch.__version__,
-                "version": 1,
-            }
-        )
-        known = bool(self.report.sha256) and session.config.data.options["cache"] != "none"
-        everything = np.arange(len(bundle.keys), dtype=np.int64)
-        feed = eval_feed(session, bundle, indices=everything, preprocess=self.model.spec.preprocess, batch_size=64)
-        self.model.module.eval()
-
-        def compute() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-            with session.console.counting("features", len(everything)) as watch:
-                return run_over(
-                    feed,
-                    lambda images: features_of(self.model, images),
-                    accelerator=session.accelerator,
-                    normalise=self.model.spec.preprocess.normalise,
-                    bf16=bf16,
-                    watch=watch,
-                )
-
-        bank = load_or_compute(
-            key,
-            folder=cache_root(session.config) / "features" if known else None,
-            count=len(everything),
-            compute=compute,
-            write=session.main,
-        )
+        bank = bank_of(self.session, self.model, bundle=self.bundle, report=self.report, precision=self.precision)
         if bank.cached:
-            session.console.say("features  read from the cache")
+            self.session.console.say("features  read from the cache")
         return bank.features
 
     def _fit_head(self, phase: Phase) -> None:
@@ -190,25 +156,17 @@ class Trainer:
     def validate(self, loss: nn.Module) -> tuple[float, float]:
         """Mean loss and accuracy on the validation images."""
         outputs = self.outputs("val", loss, bf16=self.precision.bf16(train=False))
-        if outputs.targets.ndim == 1:
-            right = outputs.logits.argmax(1) == outputs.targets
-        else:
-            right = ((outputs.logits > 0) == (outputs.targets > 0.5)).all(1)
-        return outputs.loss, float(right.mean())
+        return outputs.loss, accuracy_of(outputs)
 
     def outputs(self, split: str, loss: nn.Module, *, bf16: bool = False) -> Outputs:
         """The network's answers over one split; in float32, as `evaluate` and `predict` compute."""
         session, bundle = self.session, self.bundle
         indices = bundle.splits[split]
-        feed = eval_feed(session, bundle, indices=indices, preprocess=self.model.spec.preprocess, batch_size=64)
-        logits, positions = run_over(
-            feed,
-            frozen_forward(self.model.module),
+        return outputs_over(
+            self.model,
+            eval_feed(session, bundle, indices=indices, preprocess=self.model.spec.preprocess, batch_size=64),
+            targets=bundle.targets,
+            mean_loss=lambda logits, targets: loss(logits, targets).mean(),
             accelerator=session.accelerator,
-            normalise=self.model.spec.preprocess.normalise,
             bf16=bf16,
         )
-        targets = bundle.targets[positions]
-        with torch.no_grad():
-            value = loss(torch.from_numpy(logits).to(self.device), torch.from_numpy(targets).to(self.device)).mean()
-        return Outputs(logits, targets, positions, float(value))
