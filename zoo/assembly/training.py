@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from zoo.assembly.data import eval_feed, train_feed
@@ -23,7 +22,6 @@ from zoo.features.heads import fit_head
 from zoo.features.probe import Labelled
 from zoo.models.build import set_train
 from zoo.training.checkpoints import Checkpoints
-from zoo.training.inference import run_over
 from zoo.training.job import Job, Limits
 from zoo.training.loop import Loop
 
