@@ -44,13 +44,13 @@ def pixels(png: bytes) -> np.ndarray:
 def figures(monkeypatch):
     """The figures as they are drawn, before they become bytes."""
     kept = []
-    to_png = pictures._png
+    to_png = pictures.png
 
     def keep(figure):
         kept.append(figure)
         return to_png(figure)
 
-    monkeypatch.setattr(pictures, "_png", keep)
+    monkeypatch.setattr(pictures, "png", keep)
     return kept
 
 

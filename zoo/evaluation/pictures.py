@@ -56,7 +56,7 @@ def draw_confusion(scores: Scores) -> bytes:
     if size > NAMED_CLASSES:
         cell_in = 28 / size
     side_in = max(2.6, cell_in * size)
-    figure, axes = _canvas(side_in, side_in)
+    figure, axes = canvas(side_in, side_in)
     # Square roots, so that the few per cent of a confusion are seen beside a full diagonal.
     image = axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0, vmax=1), interpolation="nearest")
     _name_ticks(axes, names, cell_in=cell_in)
@@ -74,7 +74,7 @@ def draw_confusion(scores: Scores) -> bytes:
         parse_math=False,
     )
     _share_bar(figure, image, side_in=side_in, label="share of the true class", font_size=large - 1)
-    return _png(figure)
+    return png(figure)
 
 
 def draw_label_table(scores: Scores) -> bytes:
@@ -92,7 +92,7 @@ def draw_label_table(scores: Scores) -> bytes:
     shares = np.array([[row.precision.value, row.recall.value, row.f1] for row in rows])
     colours = np.full((len(rows), len(columns)), np.nan)
     colours[:, 4:] = shares
-    figure, axes = _canvas(0.85 * len(columns), 0.3 * len(rows) + 0.2)
+    figure, axes = canvas(0.85 * len(columns), 0.3 * len(rows) + 0.2)
     axes.imshow(colours, cmap="Blues", vmin=0, vmax=1.6, aspect="auto", interpolation="nearest")
     for r, c in enumerate(order):
         (_, wrong), (missed, found) = scores.confusion[c]
@@ -104,12 +104,12 @@ def draw_label_table(scores: Scores) -> bytes:
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.set_title(title, fontsize=11, pad=14, parse_math=False)
     _no_frame(axes)
-    return _png(figure)
+    return png(figure)
 
 
 def draw_reliability(reliability: Reliability, *, title: str) -> bytes:
     """Confidence against accuracy with the number of answers in each bin."""
-    figure, axes = _canvas(4.2, 4.2)
+    figure, axes = canvas(4.2, 4.2)
     full = reliability.count > 0
     share = reliability.count / reliability.count.sum()
     middles, width = (reliability.edges[:-1] + reliability.edges[1:]) / 2, 1 / len(reliability.count)
@@ -128,8 +128,8 @@ def draw_reliability(reliability: Reliability, *, title: str) -> bytes:
     axes.set_ylabel("share that was right", fontsize=10)
     axes.set_title(f"{title} (calibration error {100 * reliability.ece:.1f} %)", fontsize=11, parse_math=False)
     axes.legend(fontsize=8, frameon=False, loc="upper left")
-    _open_frame(axes)
-    return _png(figure)
+    open_frame(axes)
+    return png(figure)
 
 
 def draw_curves(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
@@ -148,7 +148,7 @@ def draw_curves(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
     panels = [(title, lines) for title, lines in panels if lines]
     if not panels:
         return None
-    figure, first = _canvas(4.6 * len(panels), 3.2)
+    figure, first = canvas(4.6 * len(panels), 3.2)
     first.remove()
     shared: Axes | None = None
     for k, (title, lines) in enumerate(panels):
@@ -169,12 +169,12 @@ def draw_curves(rows: Sequence[Mapping[str, Any]]) -> bytes | None:
         axes.set_axisbelow(True)
         if any(name for _, name, _ in lines):
             axes.legend(fontsize=8, frameon=False)
-        _open_frame(axes)
+        open_frame(axes)
     figure.tight_layout(w_pad=2.5)
-    return _png(figure)
+    return png(figure)
 
 
-def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:
+def canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:
     """A figure whose one plot has the size given; names around it enlarge the picture when it is written."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -184,7 +184,8 @@ def _canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:
     return figure, figure.add_axes((0, 0, 1, 1))
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG that holds all that was written around it."""
     stream = io.BytesIO()
     with _quiet_fonts():
         figure.savefig(stream, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.2)
@@ -273,7 +274,8 @@ def _no_frame(axes: Axes) -> None:
         side.set_visible(False)
 
 
-def _open_frame(axes: Axes) -> None:
+def open_frame(axes: Axes) -> None:
+    """Leaves out the upper and the right line around a plot."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
 
