@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import enum
 import errno
+import hashlib
 import json
 import math
 import os
@@ -116,18 +117,65 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path.name} is no valid JSON: {error}", where=str(path)) from error
 
 
-def write_error(error: OSError, path: Path) -> UserError:
-    """The message for a write that failed."""
+def sealed_digest(values: Mapping[str, Any], own: str) -> str:
+    """SHA-256 of what a sealing file says, without its hash of itself, whatever the layout of its text.
+
+    Args:
+        values: Its content; `sha256` maps file names to hashes.
+        own: Its own file name.
+    """
+    hashes = {name: value for name, value in values["sha256"].items() if name != own}
+    text = json.dumps({**values, "sha256": hashes}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_sealed(folder: Path, values: Mapping[str, Any], *, own: str, needed: Sequence[str] = ()) -> None:
+    """Checks a folder against the hashes that one of its files states, that file's own included.
+
+    Args:
+        folder: Where the files lie.
+        values: What the sealing file says.
+        own: Its own name.
+        needed: Files that must be among those that it vouches for.
+
+    Raises:
+        UserError: A file is missing, or is not what was saved.
+    """
+    hashes = values.get("sha256")
+    if not isinstance(hashes, dict) or hashes.get(own) != sealed_digest(values, own):
+        raise _not_as_saved(folder, own)
+    for name in sorted({*needed, *hashes} - {own}):
+        path = folder / name
+        if not path.is_file():
+            raise UserError(
+                f"{name} is missing from the saved model", where=str(folder), do="copy the whole folder again"
+            )
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if found != hashes.get(name):
+            raise _not_as_saved(folder, name)
+
+
+def _not_as_saved(folder: Path, name: str) -> UserError:
+    return UserError(
+        f"{name} is not what was saved: its hash differs, so it was changed or damaged",
+        where=str(folder / name),
+        do=["copy the whole folder again from where it was saved", "or train again: the run's config.yaml says how"],
+    )
+
+
+def write_error(error: OSError, path: Path, *, keys: str = "run.dir=, output=") -> UserError:
+    """The message for a write that failed; `keys` are those with which the user chooses where to write."""
     if error.errno in _FULL:
         return UserError(
             f"the disk is full: {path.name} was not written; what was there before is unchanged",
             where=str(path),
-            do=["free some space and run the command again", "or choose a folder on another disk (run.dir=, output=)"],
+            do=["free some space and run the command again", f"or choose a folder on another disk ({keys})"],
         )
     return UserError(
         f"{path.name} cannot be written: {error.strerror or error}",
         where=str(path),
-        do="choose a folder that you may write to (run.dir=, output=)",
+        do=f"choose a folder that you may write to ({keys})",
     )
 
 

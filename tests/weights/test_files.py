@@ -9,6 +9,7 @@ from torch import nn
 
 from zoo.contracts.model import ModelSpec
 from zoo.errors import UserError
+from zoo.files import sealed_digest
 from zoo.imaging.preprocess import Preprocess
 from zoo.weights.files import SUFFIXES, check_sha256, preprocess_from_config, read_path, read_tensors, sha256_of
 
@@ -133,7 +134,9 @@ def saved_folder(folder, **changes):
         "preprocess": NATIVE.with_size(64).to_dict(),
         "sha256": {"model.safetensors": sha256_of(folder / "model.safetensors")},
     }
-    (folder / "zoo.json").write_text(json.dumps(card | changes))
+    card |= changes
+    card["sha256"]["zoo.json"] = sealed_digest(card, "zoo.json")
+    (folder / "zoo.json").write_text(json.dumps(card))
     return folder
 
 
@@ -153,11 +156,22 @@ def test_read_path_refuses_a_saved_model_of_another_network_or_a_changed_one(tmp
         read_path(saved_folder(tmp_path / "b", preprocess=None), SPEC)
     folder = saved_folder(tmp_path / "c")
     save_file({**TENSORS, "a.bias": torch.zeros(2)}, folder / "model.safetensors")
-    with pytest.raises(UserError, match="not the published one"):
+    with pytest.raises(UserError, match=r"model\.safetensors is not what was saved"):
         read_path(folder, SPEC)
+    card = saved_folder(tmp_path / "d") / "zoo.json"
+    card.write_text(card.read_text().replace('"size": 64', '"size": 32'))
+    with pytest.raises(UserError, match=r"zoo\.json is not what was saved"):
+        read_path(tmp_path / "d", SPEC)
     (folder / "zoo.json").write_text("{")
     with pytest.raises(UserError, match="JSON"):
         read_path(folder, SPEC)
+
+
+def test_read_path_knows_the_name_and_licence_of_a_published_model(tmp_path):
+    facts = {"published": {"name": "pets", "license": "cc0-1.0"}}
+    record = read_path(saved_folder(tmp_path / "pets", origin=facts), SPEC).record
+    assert (record.tag, record.license) == ("published/pets", "cc0-1.0")
+    assert read_path(saved_folder(tmp_path / "own", origin={"run": "x"}), SPEC).record.license is None
 
 
 def test_read_path_reads_a_folder_in_timms_form(tmp_path):

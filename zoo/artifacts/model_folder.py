@@ -27,16 +27,15 @@ from zoo.artifacts.saved_model import (
     TENSORS,
     Part,
     SavedModel,
-    card_digest,
     check_content,
     from_card,
-    to_card,
+    seal,
 )
 from zoo.artifacts.timm_config import disagreement_with_timm, timm_config, words_for_timm
 from zoo.contracts.data import Task
 from zoo.contracts.model import Model
 from zoo.errors import UserError
-from zoo.files import force_folder, read_json, temporary_name, to_json, write_error
+from zoo.files import check_sealed, force_folder, read_json, temporary_name, to_json, write_error
 from zoo.imaging.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -123,9 +122,13 @@ def load_model_folder(folder: Path) -> SavedModel:
         raise _no_model(folder)
     values = read_json(folder / CARD)
     if not isinstance(values, dict):
-        raise _changed(folder, CARD)
+        raise UserError(
+            f"{CARD} holds no object: it is not what was saved",
+            where=str(folder / CARD),
+            do="copy the whole folder again from where it was saved",
+        )
     check_format(values, FORMAT, what=f"the saved model {str(folder)!r}")
-    _check_hashes(folder, values)
+    check_sealed(folder, values, own=CARD, needed=(TENSORS, CONFIG))
     try:
         saved = from_card(folder, values)
         check_content(saved)
@@ -215,10 +218,9 @@ def _write_files(folder: Path, model: Model, *, saved: SavedModel) -> SavedModel
         _write(folder / CONFIG, _config_bytes(words_for_timm(saved.arch, saved.classes)))
     hashes[CONFIG] = hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()
     saved = dataclasses.replace(saved, timm_loadable=not note, timm_note=note, sha256=hashes)
-    card = to_card(saved)
-    card["sha256"][CARD] = card_digest(card)
-    _write(folder / CARD, (to_json(card, indent=2) + "\n").encode())
-    return dataclasses.replace(saved, sha256=card["sha256"])
+    saved, card = seal(saved)
+    _write(folder / CARD, card)
+    return saved
 
 
 def _write(path: Path, content: bytes) -> None:
@@ -266,30 +268,6 @@ def _take_place(temporary: Path, folder: Path) -> None:
         raise
     force_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
-
-
-def _check_hashes(folder: Path, values: Mapping[str, Any]) -> None:
-    hashes = values.get("sha256")
-    if not isinstance(hashes, dict) or hashes.get(CARD) != card_digest({**values, "sha256": hashes}):
-        raise _changed(folder, CARD)
-    for name in (TENSORS, CONFIG):
-        path = folder / name
-        if not path.is_file():
-            raise UserError(
-                f"{name} is missing from the saved model", where=str(folder), do="copy the whole folder again"
-            )
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != hashes.get(name):
-            raise _changed(folder, name)
-
-
-def _changed(folder: Path, name: str) -> UserError:
-    return UserError(
-        f"{name} is not what was saved: its hash differs, so it was changed or damaged",
-        where=str(folder / name),
-        do=["copy the whole folder again from where it was saved", "or train again: the run's config.yaml says how"],
-    )
 
 
 def _no_model(folder: Path) -> UserError:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.contracts.data import Task
-from zoo.files import to_plain
+from zoo.files import sealed_digest, to_json, to_plain
 from zoo.imaging.preprocess import Preprocess
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class SavedModel:
         args: Extra arguments with which the library built the network.
         timm_loadable: Whether timm gave the same logits when the model was saved.
         timm_note: Why not, or "".
-        sha256: File name to hash.
+        sha256: File name to hash, of every file that zoo.json vouches for, itself included.
         origin: Where the model comes from, as the run told it.
     """
 
@@ -108,9 +106,14 @@ def from_card(folder: Path, values: Mapping[str, Any]) -> SavedModel:
 
 def card_digest(card: Mapping[str, Any]) -> str:
     """Hash of the card's content without its own hash, whatever the layout of the text."""
-    hashes = {name: value for name, value in card["sha256"].items() if name != CARD}
-    text = json.dumps({**card, "sha256": hashes}, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return sealed_digest(card, CARD)
+
+
+def seal(saved: SavedModel) -> tuple[SavedModel, bytes]:
+    """A model with the hash of its own description added, and that description as the bytes of zoo.json."""
+    card = to_card(saved)
+    card["sha256"][CARD] = card_digest(card)
+    return dataclasses.replace(saved, sha256=card["sha256"]), (to_json(card, indent=2) + "\n").encode()
 
 
 def check_content(saved: SavedModel) -> None:

@@ -162,6 +162,7 @@ class LoadReport:
         reinitialised: Names that start fresh by declared pattern (a new head).
         unused: Names in the file that the network leaves out by declared pattern.
         adapted: Names whose values were computed from the file's (other input channels, another image size).
+        license: Licence under which the weights are published, where it is known.
     """
 
     source: str
@@ -172,3 +173,4 @@ class LoadReport:
     reinitialised: tuple[str, ...]
     unused: tuple[str, ...]
     adapted: tuple[str, ...] = ()
+    license: str | None = None

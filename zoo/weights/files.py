@@ -14,6 +14,7 @@ import torch
 
 from zoo.contracts.model import FoundWeights, ModelSpec, WeightsRecord
 from zoo.errors import UserError
+from zoo.files import check_sealed
 from zoo.imaging.preprocess import Interpolation, Preprocess, Resize
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".ckpt", ".th", ".torch", ".pyth")
@@ -179,9 +180,10 @@ def _read_folder(folder: Path, spec: ModelSpec) -> FoundWeights:
 def _saved_record(card: Path, spec: ModelSpec, *, file: Path) -> WeightsRecord:
     """What zoo wrote beside the weights of a saved model, once both are what was saved."""
     saved = _read_json(card)
+    check_sealed(card.parent, saved, own=card.name, needed=(file.name,))
     try:
         own, preprocess = f"{saved['library']}/{saved['arch']}", Preprocess.from_dict(saved["preprocess"])
-        classes, expected = len(saved["classes"]), str(saved["sha256"][file.name])
+        classes, published = len(saved["classes"]), dict(saved.get("origin") or {}).get("published") or {}
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"this saved model is damaged: {type(error).__name__} {error}",
@@ -189,8 +191,8 @@ def _saved_record(card: Path, spec: ModelSpec, *, file: Path) -> WeightsRecord:
             do="copy the whole folder again from where it was saved",
         ) from error
     _check_network(own, spec, path=card)
-    check_sha256(file, expected)
-    return WeightsRecord("", preprocess, classes=classes)
+    tag = f"published/{published['name']}" if published.get("name") else ""
+    return WeightsRecord(tag, preprocess, classes=classes, license=published.get("license"))
 
 
 def _check_network(own: str, spec: ModelSpec, *, path: Path) -> None:

@@ -146,6 +146,7 @@ def load_weights(model: Model, found: FoundWeights | None, *, head_is_new: bool)
         reinitialised=tuple(fresh),
         unused=tuple(unused),
         adapted=tuple(adapted),
+        license=found.record.license,
     )
 
 
