@@ -57,13 +57,16 @@ class StarterCard:
             }
         )
 
-    @property
-    def warning(self) -> str:
-        """What a user must know before he builds on these weights."""
-        return (
-            f"starter weights: {self.what}, {self.score:.1%} right on its validation images. They are no ImageNet "
-            "weights: where a network is at hand, weights=hub takes the published ones, which know far more"
-        )
+    def warning(self, *, published: bool) -> str:
+        """What a user must know before he builds on these weights.
+
+        Args:
+            published: Whether others publish weights of this network, which a hub would have.
+        """
+        told = f"starter weights: {self.what}, {self.score:.1%} right on its validation images"
+        if not published:
+            return told
+        return f"{told}. No ImageNet weights: the published ones (weights=hub insists on them) know far more"
 
 
 def cards(folder: Path = FOLDER) -> list[StarterCard]:
@@ -96,7 +99,8 @@ class Starter:
         record = WeightsRecord(
             "starter", card.preprocess, classes=len(card.labels), license=card.license, sha256=card.sha256
         )
-        return FoundWeights("starter", path, record, tensors, warning=card.warning, labels=card.labels)
+        warning = card.warning(published=bool(request.records))
+        return FoundWeights("starter", path, record, tensors, warning=warning, labels=card.labels)
 
     def places(self, request: WeightsRequest) -> list[str]:
         """The file, for the few networks that have one."""

@@ -49,9 +49,8 @@ def test_card_says_what_the_run_says(finished, tmp_path):
 def test_labels_replace_class_numbers_one_for_each(finished, tmp_path):
     table = tmp_path / "classes.tsv"
     table.write_text("".join(f"n{i}\tthing {i}, stuff\n" for i in range(10)))
-    packing.main(
-        [str(finished), "--name", "net", "--networks", "zoo/lenet5", "--what", "x", "--license", "y", "--labels", str(table), "--out", str(tmp_path)]
-    )
+    words = f"{finished} --name net --networks zoo/lenet5 --what x --license y --labels {table} --out {tmp_path}"
+    packing.main(words.split())
     assert StarterCard.read(tmp_path / "net.json").labels == tuple(f"thing {i}" for i in range(10))
     with pytest.raises(UserError, match="2 different labels for 10 classes"):
         pack(finished, tmp_path, labels=["a", "b"])

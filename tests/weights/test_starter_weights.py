@@ -53,7 +53,7 @@ def test_weights_fill_their_network_with_its_own_head(registry, card, network):
     assert report.loaded == len(model.module.state_dict())
     assert all(value.dtype is not torch.float16 for value in model.module.state_dict().values())
     assert found.labels == card.labels
-    assert "no ImageNet" in found.warning
+    assert ("weights=hub" in found.warning) == bool(model.spec.weights)
     assert f"{card.score:.1%}" in found.warning
 
 

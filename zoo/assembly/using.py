@@ -11,7 +11,7 @@ import torch
 from zoo.artifacts.model_folder import load_model_folder, rebuild
 from zoo.artifacts.predictor import Predictor
 from zoo.artifacts.saved_model import SavedModel
-from zoo.assembly.network import adapted, choose_weights
+from zoo.assembly.network import choose_weights
 from zoo.contracts.model import Model
 from zoo.errors import UserError
 from zoo.models.build import channels_last, replace_head
@@ -49,16 +49,18 @@ def pretrained_predictor(
         raise UserError("predict with random values says nothing", where="weights=none", allowed="auto, or a path")
     entry = plugins.registry.get("model", name)
     first: Model = entry.build(classes=1000, channels=3, image_size=None)
-    found = choose_weights(weights, plugins.registry, model=first, say=say)
+    found = choose_weights(weights, plugins.registry, model=first, name=name, say=say)
     if found is None:
         raise UserError(f"no pretrained values for {name}", where=f"model={name}")
-    count = found.record.classes or 1000
-    model = first if count == 1000 else entry.build(classes=count, channels=3, image_size=None)
+    count, preprocess = found.record.classes or 1000, found.record.preprocess
+    model = first
+    if (count, preprocess.channels) != (1000, 3):
+        model = entry.build(classes=count, channels=preprocess.channels, image_size=None)
     load_weights(model, found, head_is_new=False)
-    preprocess = adapted(found.record.preprocess, channels=3, size=None)
     model = dataclasses.replace(model, spec=dataclasses.replace(model.spec, preprocess=preprocess))
     channels_last(model.module)
-    return Predictor(model, classes=class_names(count, name), preprocess=preprocess, device=pick_device(device))
+    classes = found.labels or class_names(count, name)
+    return Predictor(model, classes=classes, preprocess=preprocess, device=pick_device(device))
 
 
 def class_names(count: int, name: str) -> tuple[str, ...]:
