@@ -49,14 +49,17 @@ class Console:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - start
 
     @contextmanager
-    def counting(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
-        """A bar over a known number of images; the function given is told how many are done."""
+    def counting(self, what: str, total: int = 0) -> Iterator[Callable[..., None]]:
+        """A bar over images.
+
+        The function given is told how many are done, and of how many where that was not known before.
+        """
         with self._bar(what) as draw:
             start = time.monotonic()
 
-            def told(done: int) -> None:
+            def told(done: int, of: int = total) -> None:
                 rate = done / max(1e-9, time.monotonic() - start)
-                draw(done, total, f"{done}/{total} images  {rate:.0f}/s")
+                draw(done, of, f"{done}/{of} images  {rate:.0f}/s")
 
             yield told
 

@@ -45,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
     predictor = _predictor(arguments, console)
     top = whole_number(arguments, "top", default=5)
     batch_size = whole_number(arguments, "batch_size", default=32)
-    with console.counting("predict", 0) as _:
-        rows = predictor.predict(arguments.values["images"], batch_size=batch_size, top_k=top)
+    with console.counting("predict") as watch:
+        rows = predictor.predict(arguments.values["images"], batch_size=batch_size, top_k=top, progress=watch)
     if output is not None:
         path = write_predictions(rows, Path(output))
         console.say(f"{len(rows)} rows in {path}")
