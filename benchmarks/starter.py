@@ -1,5 +1,5 @@
-"""Claim: fine-tuning resnet18 from the starter weights that zoo carries beats training it from random values by at least
-10 points of test accuracy, on 3,068 photos of clothes at 128 px, in the same time, over three seeds.
+"""Claim: fine-tuning resnet18 from the starter weights that zoo carries beats training it from random values by at
+least 10 points of test accuracy, on 3,068 photos of clothes at 128 px, in the same time, over three seeds.
 
     python benchmarks/starter.py DATA [--seeds 0 1 2] [--budget 150s] [--px 128] [--split test]
 
