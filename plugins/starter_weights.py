@@ -30,6 +30,7 @@ class StarterCard:
         file: Name of the tensors' file, beside the card.
         what: What was trained on what, in half a sentence.
         labels: Names of the head's outputs.
+        finetune_px: Side at which larger photos are best fine-tuned; 0: that of `preprocess`.
         score: Accuracy on validation images, in [0, 1].
         facts: Data, licence note, recipe, epochs, seconds, versions: for people.
     """
@@ -40,6 +41,7 @@ class StarterCard:
     what: str
     license: str
     preprocess: Preprocess
+    finetune_px: int
     labels: tuple[str, ...]
     score: float
     facts: Mapping[str, Any]
@@ -97,7 +99,12 @@ class Starter:
         check_sha256(path, card.sha256)
         tensors = {name: t.float() if t.is_floating_point() else t for name, t in read_tensors(path).items()}
         record = WeightsRecord(
-            "starter", card.preprocess, classes=len(card.labels), license=card.license, sha256=card.sha256
+            "starter",
+            card.preprocess,
+            classes=len(card.labels),
+            license=card.license,
+            sha256=card.sha256,
+            finetune_px=card.finetune_px,
         )
         warning = card.warning(published=bool(request.records))
         return FoundWeights("starter", path, record, tensors, warning=warning, labels=card.labels)

@@ -28,6 +28,7 @@ def pack_starter(
     what: str,
     license: str,
     labels: Sequence[str] | None = None,
+    finetune_px: int = 0,
 ) -> Path:
     """Writes `name.safetensors` and `name.json`.
 
@@ -39,6 +40,7 @@ def pack_starter(
         what: What was trained on what, in half a sentence.
         license: Licence note.
         labels: Names of the outputs in place of the run's classes.
+        finetune_px: Side at which larger photos are best fine-tuned, where it is not the run's own.
 
     Returns:
         The card's path.
@@ -66,6 +68,7 @@ def pack_starter(
         "what": what,
         "license": license,
         "preprocess": saved.preprocess.to_dict(),
+        "finetune_px": finetune_px,
         "labels": list(names),
         "score": record.scores["val"]["accuracy"]["value"],
         "facts": _facts(record, saved),
@@ -110,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--what", required=True)
     parser.add_argument("--license", required=True)
     parser.add_argument("--labels", type=Path)
+    parser.add_argument("--finetune-px", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent)
     given = parser.parse_args(argv)
     labels = None if given.labels is None else label_names(given.labels)
@@ -121,6 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         what=given.what,
         license=given.license,
         labels=labels,
+        finetune_px=given.finetune_px,
     )
     return 0
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
+from zoo_plugins.starter_weights import Starter
 
-from zoo.assembly.network import choose_weights, weight_sources
+from zoo.assembly.network import build_backbone, choose_weights, weight_sources
+from zoo.config.compose import configure
+from zoo.contracts.data import DataFacts, Task
 from zoo.errors import UserError
 from zoo.plugins import load_plugins
 
@@ -91,3 +96,25 @@ def test_a_path_is_read(tmp_path):
 
 def test_none_is_random_values():
     assert choose("none") is None
+
+
+@pytest.mark.parametrize(("side", "finetune_px", "expected"), [(400, 0, 64), (400, 96, 96), (20, 96, 64), (40, 96, 96)])
+def test_photos_are_fine_tuned_at_the_size_that_the_weights_say(monkeypatch, side, finetune_px, expected):
+    """Larger photos at the weights' own fine-tuning size, small ones at theirs; the record keeps what was trained."""
+    config = configure(["model=lenet5", "weights=starter"], load_plugins(only=()), source_for=str)
+    find = Starter.find
+
+    def larger(source, request):
+        found = find(source, request)
+        preprocess = dataclasses.replace(found.record.preprocess, size=64)
+        return dataclasses.replace(
+            found, record=dataclasses.replace(found.record, preprocess=preprocess, finetune_px=finetune_px)
+        )
+
+    monkeypatch.setattr(Starter, "find", larger)
+    facts = DataFacts("x", 4, Task.SINGLE_LABEL, 1, 100, 25, 25, side)
+    said: list[str] = []
+    model, found = build_backbone(config, REGISTRY, facts=facts, say=said.append)
+    assert model.spec.preprocess.size == expected
+    assert found.record.preprocess.size == 64
+    assert any(line.startswith(f"input   {expected} px") for line in said)

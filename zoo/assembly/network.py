@@ -47,8 +47,9 @@ def build_backbone(
     model: Model = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
     found = choose_weights(weights or config.weights, registry, model=model, name=config.model.name, say=say)
     preprocess = model.spec.preprocess if found is None else found.record.preprocess
+    native = preprocess.size if found is None else found.record.finetune_px or preprocess.size
     if size is None and asked == "auto":
-        size, why = input_size(facts, preprocess.size)
+        size, why = input_size(facts, native)
         if size != preprocess.size:
             model = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
         say(f"input   {size} px: {why}")

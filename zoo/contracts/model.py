@@ -24,6 +24,7 @@ class WeightsRecord:
         file: File name within the hub repository, or None for the library's usual names.
         classes: Outputs of the published head (1000 for ImageNet-1k).
         preprocess: How these weights want their input.
+        finetune_px: Side at which larger photos are best fine-tuned, where it is not that of `preprocess`; 0: the same.
         sha256: The beginning of the file's hash as its publisher states it, or "".
     """
 
@@ -35,6 +36,7 @@ class WeightsRecord:
     classes: int = 0
     license: str | None = None
     sha256: str = ""
+    finetune_px: int = 0
 
 
 @dataclass(frozen=True)
