@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -36,7 +36,8 @@ class ForeignLayer:
         facts: What the source states beside values, where it does: `stride` and `dilation` (int or (h, w)), `padding`
             (`same`, `valid`, int, (h, w) or (top, left, bottom, right); a padding layer before it counts with it),
             `groups`, `epsilon` (a norm must state it), `flatten_order` (`hwc` where a dense layer reads a flattened
-            map of [H, W, C]; its weight is then left in that order, and put right where the network is known).
+            map of [H, W, C]; its weight is then left in that order, and put right where the network is known),
+            `direct` (False where something stands between a norm and the layer that it reads).
         after: Names of the layers with values whose results it reads, through layers without; None where the
             source does not say.
     """
@@ -70,6 +71,61 @@ class ForeignModel:
     notes: tuple[str, ...] = ()
     channel_order: Literal["rgb", "bgr"] = "rgb"
     input_shape: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where imported values come from and how far they are proven; kept in a saved model's `origin` as `import`.
+
+    Attributes:
+        framework: Of the source file.
+        file: Its name.
+        sha256: Of the source file.
+        reader: Full name of the importer.
+        against: What the outputs were compared with, or "" where nothing was there to compare with.
+        inputs: Number of images compared.
+        max_abs: Largest absolute difference of an output.
+        max_relative: The same over the largest absolute output of the source.
+        compared: `logits`, or `probabilities` where the source gives nothing else.
+        preprocess: How it is known how the input is prepared.
+        notes: What was decided and folded, one sentence each.
+    """
+
+    framework: str
+    file: str
+    sha256: str
+    reader: str
+    against: str = ""
+    inputs: int = 0
+    max_abs: float | None = None
+    max_relative: float | None = None
+    compared: str = ""
+    preprocess: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        """Whether outputs were compared."""
+        return bool(self.against)
+
+    def line(self) -> str:
+        """One line for wherever the model is shown."""
+        start = f"imported from {self.framework} ({self.file}): "
+        if not self.verified or self.max_abs is None or self.max_relative is None:
+            return start + "unverified, nothing to compare its outputs with"
+        return start + (
+            f"{self.compared} differ by at most {self.max_abs:.2g} ({self.max_relative:.2g} relative) "
+            f"from {self.against} on {self.inputs} inputs"
+        )
+
+    @classmethod
+    def from_origin(cls, origin: Mapping[str, Any]) -> Provenance | None:
+        """What a saved model's origin says of an import; None for a model that was not imported."""
+        values = origin.get("import")
+        if not isinstance(values, Mapping):
+            return None
+        known = {item.name: values[item.name] for item in fields(cls) if item.name in values}
+        return cls(**known | {"notes": tuple(known.get("notes", ()))})
 
 
 class Importer(Protocol):
