@@ -12,7 +12,7 @@ from zoo.artifacts.model_folder import load_model_folder, rebuild
 from zoo.artifacts.predictor import Predictor
 from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.network import choose_weights
-from zoo.contracts.model import Model
+from zoo.contracts.model import Model, WeightsRecord
 from zoo.errors import UserError
 from zoo.models.build import channels_last, replace_head
 from zoo.plugins import Plugins
@@ -59,16 +59,31 @@ def pretrained_predictor(
     load_weights(model, found, head_is_new=False)
     model = dataclasses.replace(model, spec=dataclasses.replace(model.spec, preprocess=preprocess))
     channels_last(model.module)
-    classes = found.labels or class_names(count, name)
+    classes = found.labels or class_names(model, found.record, name=name)
     return Predictor(model, classes=classes, preprocess=preprocess, device=pick_device(device))
 
 
-def class_names(count: int, name: str) -> tuple[str, ...]:
-    """ImageNet's names, by the number of a published head's outputs (timm ships the lists).
+def class_names(model: Model, record: WeightsRecord, *, name: str) -> tuple[str, ...]:
+    """Names of a published head's outputs.
+
+    They are those that the network's library states for these weights; for weights whose tag it does not know (a
+    path), those of its other weights with as many outputs; else ImageNet's, by the number of outputs. The libraries
+    differ: torchvision says `tench` and tells `crane bird` from `crane`, where timm says `tench, Tinca tinca` and
+    calls both `crane`.
+
+    Args:
+        model: The network.
+        record: The weights that it holds.
+        name: What the user called the network.
 
     Raises:
         UserError: No list has this many names.
     """
+    count = record.classes or 1000
+    for known in (record, *model.spec.weights):
+        stated = model.labels(known) if model.labels is not None else ()
+        if len(stated) == count:
+            return stated
     from timm.data import ImageNetInfo
 
     lists = {1000: "imagenet-1k", 21841: "imagenet-22k", 11821: "imagenet-12k", 21843: "imagenet-21k-goog"}
