@@ -34,7 +34,7 @@ def register_commands(register: Register) -> None:
         "models",
         "zoo.verbs.models:main",
         summary="list networks and say where their weights come from",
-        usage="models [PATTERN] [--json] | models show NAME",
+        usage="models [PATTERN] [--json] | models classic | models show NAME",
     )
     register(
         "data",

@@ -34,6 +34,8 @@ class CountingProvider:
 
     def offer(self, name: str) -> Offer | None:
         CountingProvider.asked += 1
+        if name == "lamb_old":
+            return Offer("collections:OrderedDict", "lamb of the library", name="lamb")
         return Offer("collections:OrderedDict", f"{name} of the library") if name in self.names() else None
 
 
@@ -134,6 +136,16 @@ def test_provider_is_not_asked_when_a_ranking_component_has_the_name() -> None:
     assert registry.get("optimizer", "lamb").full_name == "timm/lamb"
     assert registry.get("optimizer", "timm/adamw").full_name == "timm/adamw"
     assert [e.full_name for e in registry.owners("optimizer", "adamw")] == ["torch/adamw", "timm/adamw"]
+
+
+def test_provider_may_know_a_component_by_an_older_name() -> None:
+    registry = Registry()
+    registry.add([], [provider("timm.a", "CountingProvider")])
+
+    assert registry.get("optimizer", "lamb_old").full_name == "timm/lamb"
+    assert registry.get("optimizer", "timm/lamb_old").name == "lamb"
+    assert registry.has("optimizer", "lamb_old")
+    assert "lamb_old" not in registry.names("optimizer")
 
 
 def test_names_join_entries_and_providers() -> None:

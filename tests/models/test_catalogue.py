@@ -8,7 +8,7 @@ from torch import nn
 from zoo.contracts.model import Model, ModelSpec, Stage, WeightsRecord
 from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess
-from zoo.models.catalogue import card_of, matching, multiply_adds, outline_network, row_of
+from zoo.models.catalogue import card_of, in_order_of_history, matching, multiply_adds, outline_network, row_of
 from zoo.registry import Entry, Offer, Origin
 
 BLANK = Preprocess(8, (0.5,) * 3, (0.5,) * 3)
@@ -105,3 +105,12 @@ def test_multiply_adds_agree_with_published_counts(arch, published):
         module = timm.create_model(arch)
     assert multiply_adds(module, size=224, channels=3) == pytest.approx(published, rel=0.01)
     assert module.training
+
+
+def test_history_holds_the_classic_networks_alone_the_oldest_and_smallest_first():
+    def row(name, place, parameters):
+        made = entry(classic=place, parameters=parameters) if place is not None else entry(parameters=parameters)
+        return row_of(made, name, sources=[], count=False)
+
+    rows = [row("c", 1, 5), row("none", None, 1), row("b", 0, 9), row("a", 0, 2)]
+    assert [each.name for each in in_order_of_history(rows)] == ["a", "b", "c"]

@@ -64,9 +64,9 @@ def test_show_says_all_of_one_network(capsys):
         "tv_in1k",
     ):
         assert fact in text
-    card = json.loads(run(capsys, "show", "lenet5", "--json"))
-    assert (card["parameters"], card["feature_dim"], card["weights"]) == (60_850, 84, "none")
-    assert card["options"] == {"activation": "scaled_tanh"}
+    card = json.loads(run(capsys, "show", "mlp", "--json"))
+    assert (card["parameters"], card["feature_dim"], card["weights"]) == (535_818, 256, "none")
+    assert card["options"] == {"hidden": [512, 256], "activation": "elu", "batch_norm": False, "dropout": 0.0}
 
 
 @pytest.mark.parametrize(
@@ -112,3 +112,65 @@ def test_models_draws_a_table_on_a_terminal(capsys, monkeypatch):
     text = run(capsys, "lenet*")
     assert "lenet5" in text
     assert "60.9 k" in text
+
+
+CLASSIC = [
+    "perceptron", "mlp", "lenet5", "lenet", "alexnet", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn",
+    "vgg19", "vgg19_bn", "googlenet", "inception_v3", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152",
+    "inception_v4", "inception_resnet_v2", "legacy_xception",
+]  # fmt: skip
+
+
+def test_models_classic_shows_the_fields_history(capsys):
+    rows = json.loads(run(capsys, "classic", "--json"))
+    assert [row["name"] for row in rows] == CLASSIC
+    years = [row["year"] for row in rows]
+    assert years == sorted(years)
+    assert (years[0], years[-1]) == (1958, 2016)
+    for row in rows:
+        assert row["classic"]
+        assert row["title"]
+        assert row["paper"].startswith(("arXiv:", "doi:"))
+        assert row["parameters"] > 0
+        assert row["multiply_adds"] > 0
+        assert row["input_px"] in (28, 32, 224, 299)
+
+
+def test_models_classic_prints_a_table(capsys):
+    lines = run(capsys, "classic").splitlines()
+    assert re.split(r"  +", lines[0]) == ["year", "name", "parameters", "multiply-adds", "input", "weights", "paper"]
+    cells = {line.split()[1]: re.split(r"  +", line) for line in lines[1:]}
+    assert list(cells) == CLASSIC
+    assert cells["alexnet"] == [
+        "2012", "alexnet", "61.1 M", "714.0 M", "224 px", "download",
+        "ImageNet Classification with Deep Convolutional Neural Networks (doi:10.1145/3065386)",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["perceptron", "mlp", "lenet5", "lenet"])
+def test_stated_counts_are_those_of_the_network_as_built(name, capsys):
+    from zoo.models.catalogue import multiply_adds, outline_network
+    from zoo.plugins import load_plugins
+
+    entry = load_plugins(only=()).registry.get("model", name)
+    model = outline_network(entry)
+    assert entry.facts["parameters"] == sum(p.numel() for p in model.module.parameters())
+    size = model.spec.preprocess.size
+    assert entry.facts["multiply_adds"] == multiply_adds(model.module, size=size, channels=1)
+    assert entry.facts["input_px"] == size
+
+
+def test_show_names_paper_and_source_where_they_differ(capsys):
+    alexnet = run(capsys, "show", "alexnet")
+    assert "ImageNet Classification with Deep Convolutional Neural Networks, doi:10.1145/3065386, 2012" in alexnet
+    assert "source        arXiv:1404.5997" in alexnet
+    assert "source  " not in run(capsys, "show", "vgg11")
+
+
+def test_show_says_what_an_older_name_means(capsys):
+    assert run(capsys, "show", "xception").startswith("timm/legacy_xception: ")
+    assert run(capsys, "show", "tv_resnet34").startswith("timm/resnet34.tv_in1k: ")
+
+
+def test_show_outlines_networks_that_compute_while_they_are_built(capsys):
+    assert "4,344,144" in run(capsys, "show", "torchvision/regnet_y_400mf")

@@ -31,6 +31,12 @@ class Row:
         source: The weight source that has them, or "".
         path: Where they lie, or None.
         record: The default set of weights.
+        reference: What to read of this network as it is built here.
+        paper: What introduced the architecture, `arXiv:1409.1556`; None where its plugin does not say.
+        title: Of that paper, or None.
+        year: In which that appeared.
+        multiply_adds: For one image at the published size, or None where the plugin does not state it.
+        classic: Place in the history of the field's classic networks, None for all others.
     """
 
     name: str
@@ -44,6 +50,10 @@ class Row:
     source: str
     path: Path | None
     record: WeightsRecord | None
+    paper: str | None = None
+    title: str | None = None
+    multiply_adds: int | None = None
+    classic: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -52,8 +62,12 @@ class Row:
             "full_name": self.full_name,
             "summary": self.summary,
             "reference": self.reference,
+            "paper": self.paper,
+            "title": self.title,
             "year": self.year,
+            "classic": self.classic is not None,
             "parameters": self.parameters,
+            "multiply_adds": self.multiply_adds,
             "input_px": self.input_px,
             "weights": self.weights,
             "source": self.source or None,
@@ -106,7 +120,17 @@ def row_of(entry: Entry, name: str, *, sources: Sequence[tuple[str, WeightsSourc
         source=source,
         path=path,
         record=records[0] if records else None,
+        paper=entry.facts.get("paper"),
+        title=entry.facts.get("title") or None,
+        multiply_adds=entry.facts.get("multiply_adds"),
+        classic=entry.facts.get("classic"),
     )
+
+
+def in_order_of_history(rows: Iterable[Row]) -> list[Row]:
+    """The classic networks alone, the oldest first; those of one paper by their size."""
+    classic = [row for row in rows if row.classic is not None]
+    return sorted(classic, key=lambda row: (row.classic, row.parameters or 0, row.name))
 
 
 def locate(

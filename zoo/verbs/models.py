@@ -15,13 +15,15 @@ from zoo.registry import Entry, Registry
 if TYPE_CHECKING:
     from zoo.models.catalogue import Card, Row
 
-USAGE = """usage: python -m zoo models [PATTERN] [--json] | models show NAME [--json]
+USAGE = """usage: python -m zoo models [PATTERN] [--json] | models classic [--json] | models show NAME [--json]
 
   PATTERN    resnet*, vit, torchvision/vgg*, resnet18.* (its sets of weights); quote the star
-  show NAME  all that is known of one network
+  classic    the field's classic networks, from the perceptron to Xception, the oldest first
+  show NAME  all that is known of one network: paper, size, weights, options, stages
 """
 
 COLUMNS = ("name", "parameters", "input", "weights", "license", "year")
+CLASSIC_COLUMNS = ("year", "name", "parameters", "multiply-adds", "input", "weights", "paper")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,11 +46,17 @@ def main(argv: Sequence[str]) -> int:
         raise UserError(
             f"{len(words)} patterns; one is read",
             where="zoo models " + " ".join(words),
-            allowed="[PATTERN], or show NAME",
+            allowed="[PATTERN], classic, or show NAME",
             do="quote a pattern, or the shell replaces it by file names: 'resnet*'",
         )
-    rows = _rows(registry, words[0] if words else "*")
-    _write([row.to_dict() for row in rows]) if "--json" in argv else _print_table(rows)
+    classic = words == ["classic"]
+    rows = _classic_rows(registry) if classic else _rows(registry, words[0] if words else "*")
+    if "--json" in argv:
+        _write([row.to_dict() for row in rows])
+    elif classic:
+        _print_table([_classic_cells(row) for row in rows], CLASSIC_COLUMNS)
+    else:
+        _print_table([_cells(row) for row in rows], COLUMNS)
     return 0
 
 
@@ -59,6 +67,17 @@ def _rows(registry: Registry, pattern: str) -> list[Row]:
 
     sources = weight_sources(registry)
     return [row_of(entry, name, sources=sources, count=True) for name, entry in _matches(registry, pattern)]
+
+
+def _classic_rows(registry: Registry) -> list[Row]:
+    """A row for each classic network: that which its bare name means."""
+    from zoo.assembly.network import weight_sources
+    from zoo.models.catalogue import in_order_of_history, row_of
+
+    sources = weight_sources(registry)
+    owners = (registry.get("model", name) for name in registry.names("model"))
+    classic = [entry for entry in owners if entry.facts.get("classic") is not None]
+    return in_order_of_history(row_of(entry, entry.name, sources=sources, count=True) for entry in classic)
 
 
 def _matches(registry: Registry, pattern: str) -> list[tuple[str, Entry]]:
@@ -105,14 +124,29 @@ def _write(content: Any) -> None:
     sys.stdout.write(content if isinstance(content, str) else json.dumps(content, indent=2) + "\n")
 
 
+def _whereabouts(row: Row) -> str:
+    return f"at hand ({row.source})" if row.path else row.weights
+
+
+def _classic_cells(row: Row) -> tuple[str, ...]:
+    return (
+        str(row.year or "-"),
+        row.name,
+        short_count(row.parameters),
+        short_count(row.multiply_adds),
+        f"{row.input_px} px" if row.input_px else "-",
+        _whereabouts(row),
+        f"{row.title} ({row.paper})",
+    )
+
+
 def _cells(row: Row) -> tuple[str, ...]:
-    weights = f"at hand ({row.source})" if row.path else row.weights
     license_name = (row.record.license if row.record else None) or "-"
     return (
         row.name,
         short_count(row.parameters),
         f"{row.input_px} px" if row.input_px else "-",
-        weights,
+        _whereabouts(row),
         license_name if len(license_name) <= 24 else "see show",
         str(row.year or "-"),
     )
@@ -128,22 +162,21 @@ def short_count(count: int | None) -> str:
     return str(count)
 
 
-def _print_table(rows: Sequence[Row]) -> None:
+def _print_table(cells: Sequence[tuple[str, ...]], columns: tuple[str, ...]) -> None:
     """An aligned table: by rich on a terminal, plain columns elsewhere."""
-    cells = [_cells(row) for row in rows]
     if sys.stdout.isatty():
         from rich.console import Console
         from rich.table import Table
 
-        table = Table(*COLUMNS, box=None, header_style="bold", pad_edge=False)
+        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
         for line in cells:
             table.add_row(*line)
         Console().print(table)
     else:
-        widths = [max(len(line[column]) for line in [COLUMNS, *cells]) for column in range(len(COLUMNS))]
-        for line in [COLUMNS, *cells]:
+        widths = [max(len(line[column]) for line in [columns, *cells]) for column in range(len(columns))]
+        for line in [columns, *cells]:
             sys.stdout.write("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() + "\n")
-    counted = "1 network" if len(rows) == 1 else f"{len(rows)} networks"
+    counted = "1 network" if len(cells) == 1 else f"{len(cells)} networks"
     sys.stderr.write(f"{counted}; `python -m zoo models show NAME` says more\n")
 
 
@@ -157,11 +190,11 @@ def _card_lines(card: Card) -> str:
     )
     lines = [
         f"{row.full_name}: {row.summary}",
-        f"  source        {row.reference}" + (f" ({row.year})" if row.year else ""),
+        *_papers(row),
         f"  parameters    {row.parameters:,}" if row.parameters is not None else "  parameters    -",
         f"  multiply-adds {short_count(card.multiply_adds)} for one image of {row.input_px} px",
         f"  head          {card.classifier}, fed {card.feature_dim} features",
-        "  stages        " + ", ".join(f"{name} ({short_count(count)})" for name, count in card.stages),
+        "  stages        " + (", ".join(f"{name} ({short_count(count)})" for name, count in card.stages) or "none"),
         "  options       " + (", ".join(f"model.{name}={_shown(value)}" for name, value in card.options) or "none"),
         f"  weights       {where}",
     ]
@@ -174,6 +207,17 @@ def _card_lines(card: Card) -> str:
         )
         lines.append(f"      {_address(record.hub_id, record.url)}")
     return "\n".join(lines) + "\n"
+
+
+def _papers(row: Row) -> list[str]:
+    """What introduced the architecture, and what this network follows where that is something else."""
+    lines = []
+    if row.paper:
+        words = ", ".join(str(part) for part in (row.title, row.paper, row.year) if part)
+        lines.append(f"  paper         {words}")
+    if row.reference and row.reference != row.paper:
+        lines.append(f"  source        {row.reference}")
+    return lines
 
 
 def _shown(value: object) -> str:
