@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from zoo.contracts.data import DataFacts, Task
 from zoo.contracts.training import Phase, Plan
@@ -46,6 +48,8 @@ class FullFineTune:
         epochs: Passes over the training images.
         lr_factor: Multiplies the optimizer's own rate.
         stage_decay: Each stage further from the head trains this much slower, in (0, 1].
+        freeze_stages: So many of the network's stages from the input are frozen; `zoo models show` lists them. Saves
+            time and memory where the early features fit.
         freeze_norm: Keep BatchNorm's statistics.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         ema: Keep and validate a moving average of the weights.
@@ -60,6 +64,7 @@ class FullFineTune:
         epochs: float = 4,
         lr_factor: float = 1.0,
         stage_decay: float = 0.8,
+        freeze_stages: Annotated[int, Ge(0)] = 0,
         freeze_norm: bool = True,
         label_smoothing: float = 0.1,
         ema: bool = True,
@@ -74,6 +79,7 @@ class FullFineTune:
             epochs=epochs,
             lr_factor=lr_factor,
             stage_decay=stage_decay,
+            freeze_stages=freeze_stages,
             freeze_norm=freeze_norm,
             ema=ema,
             ema_decay=ema_decay,

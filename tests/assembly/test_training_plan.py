@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from zoo.assembly.network import SMALLEST_INPUT_PX, input_size
-from zoo.assembly.planning import asked_for_training, without_effect
+from zoo.assembly.planning import asked_for_training, too_many_frozen, without_effect
 from zoo.assembly.session import seconds_of
 from zoo.config.compose import configure
 from zoo.contracts.data import DataFacts, Task
@@ -45,6 +45,23 @@ def test_without_effect_names_each_key_once(plugins):
     errors = without_effect(config, HEAD_ONLY)
     assert {error.where.partition(".")[0] for error in errors} == {"optimizer", "schedule", "augmentations"}
     assert without_effect(config, TRAINS) == []
+
+
+@pytest.mark.parametrize("name", ["full", "lpft"])
+def test_freezing_is_planned_for_training_alone_and_fits_the_network(plugins, name):
+    spec = plugins.registry.get("model", "lenet5").build(classes=2, channels=1, image_size=None).spec
+    plan = strategy(plugins, name, freeze_stages=4).plan(FACTS, pretrained=True)
+    assert [phase.freeze_stages for phase in plan.phases if phase.kind == "train"] == [4]
+    assert too_many_frozen(plan, spec) == []
+    (error,) = too_many_frozen(strategy(plugins, name, freeze_stages=5).plan(FACTS, pretrained=True), spec)
+    assert (error.where, error.allowed) == ("strategy.freeze_stages=5", "0 to 4")
+    assert "c1, c3, c5, f6" in error.what
+
+
+@pytest.mark.parametrize("word", ["strategy.freeze_stages=-1", "strategy.freeze_stages=1.5"])
+def test_freezing_takes_whole_numbers_from_zero_on(plugins, word):
+    with pytest.raises(UserError, match="freeze_stages"):
+        config_of(plugins, "strategy=full", word)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import dataclasses
 from zoo.assembly.session import Session
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
+from zoo.contracts.model import ModelSpec
 from zoo.contracts.training import Plan
 from zoo.errors import UserError, raise_all
 
@@ -14,11 +15,12 @@ TRAINING_GROUPS = ("optimizer", "schedule", "loss")
 TRAINING_KEYS = ("epochs", "validate_every", "patience", "save_every_s", "save_every_steps")
 
 
-def make_plan(session: Session, facts: DataFacts, *, pretrained: bool) -> Plan:
+def make_plan(session: Session, facts: DataFacts, *, spec: ModelSpec, pretrained: bool) -> Plan:
     """What will be trained, and why. `train.epochs` replaces the strategy's own number.
 
     Raises:
-        UserErrors: Something that the user asked for can have no effect in this plan.
+        UserErrors: Something that the user asked for can have no effect in this plan, or the network has fewer stages
+            than are to be frozen.
     """
     config = session.config
     strategy = session.build(config.strategy)
@@ -27,8 +29,24 @@ def make_plan(session: Session, facts: DataFacts, *, pretrained: bool) -> Plan:
         epochs = float(config.train.epochs)
         phases = [dataclasses.replace(p, epochs=epochs) if p.kind == "train" else p for p in plan.phases]
         plan = dataclasses.replace(plan, phases=tuple(phases))
-    raise_all(without_effect(config, plan))
+    raise_all([*without_effect(config, plan), *too_many_frozen(plan, spec)])
     return plan
+
+
+def too_many_frozen(plan: Plan, spec: ModelSpec) -> list[UserError]:
+    """An error where a phase would freeze more stages than the network has."""
+    asked = max((phase.freeze_stages for phase in plan.phases), default=0)
+    if asked <= len(spec.stages):
+        return []
+    names = ", ".join(stage.name for stage in spec.stages)
+    return [
+        UserError(
+            f"{asked} stages cannot be frozen: {spec.name} has {len(spec.stages)}" + (f" ({names})" if names else ""),
+            where=f"strategy.freeze_stages={asked}",
+            allowed=f"0 to {len(spec.stages)}",
+            do="to train the head alone: strategy=probe",
+        )
+    ]
 
 
 def asked_for_training(config: FinetuneConfig) -> list[str]:

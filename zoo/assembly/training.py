@@ -20,7 +20,7 @@ from zoo.contracts.training import Phase, Plan
 from zoo.evaluation.metrics import accuracy_of
 from zoo.features.heads import fit_head
 from zoo.features.probe import Labelled
-from zoo.models.build import set_train
+from zoo.models.build import frozen_stages, set_train
 from zoo.training.checkpoints import Checkpoints
 from zoo.training.job import Job, Limits
 from zoo.training.loop import Loop
@@ -90,7 +90,14 @@ class Trainer:
 
     def _train(self, phase: Phase, index: int, *, resume: bool) -> None:
         session, config = self.session, self.session.config
-        with session.console.stage("training"), session.console.watching(phase.name) as watcher:
+        if phase.freeze_stages:
+            frozen = [stage.name for stage in self.model.spec.stages[: phase.freeze_stages]]
+            session.console.say(f"frozen  {len(frozen)} of {len(self.model.spec.stages)} stages: {', '.join(frozen)}")
+        with (
+            frozen_stages(self.model, phase.freeze_stages),
+            session.console.stage("training"),
+            session.console.watching(phase.name) as watcher,
+        ):
             job = self._job(phase, index, watcher)
             loop = Loop(job)
             if resume:

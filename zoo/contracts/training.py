@@ -164,6 +164,8 @@ class Phase:
         epochs: Passes over the training images; 0 for `fit_head`, which runs to convergence.
         lr_factor: Multiplies the optimizer's own learning rate.
         stage_decay: Each stage further from the head has its rate multiplied by this once more.
+        freeze_stages: So many stages from the input are frozen: no gradients, no optimizer state, and everything in
+            them (BatchNorm, dropout) in eval mode.
         freeze_norm: BatchNorm stays in eval mode and keeps the pretrained statistics.
         regularizers: Regularizers of the recipe, full name to options; one that the user lists replaces it.
         ema: Keep an exponential moving average of the weights and validate it.
@@ -178,6 +180,7 @@ class Phase:
     epochs: float = 0
     lr_factor: float = 1.0
     stage_decay: float = 1.0
+    freeze_stages: int = 0
     freeze_norm: bool = False
     regularizers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     ema: bool = False
