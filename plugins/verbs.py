@@ -43,6 +43,20 @@ def register_commands(register: Register) -> None:
         usage="data check PATH [--json]",
     )
     register(
+        "convert",
+        "zoo.verbs.convert:main",
+        summary="take over weights of another framework, with a measured proof",
+        usage="convert source=FILE model=NAME out=DIR [reference=FILE.npz] [preprocess=NAME] [classes=FILE] [--json]",
+        computes=True,
+    )
+    register(
+        "publish",
+        "zoo.verbs.publish:main",
+        summary="add a model with its card, hashes and scores to a zoo of your own",
+        usage="publish run=DIR to=FOLDER|hf:ORG/NAME [name=NAME] [description=TEXT] [license=NAME]",
+        computes=True,
+    )
+    register(
         "plugins",
         "zoo.verbs.plugins:main",
         summary="list plugins, what they offer, and which failed",

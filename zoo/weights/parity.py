@@ -41,7 +41,7 @@ class Difference:
     compared: str
 
 
-def test_images(preprocess: Preprocess, *, count: int = 4, seed: int = 0) -> Floats:
+def noise_images(preprocess: Preprocess, *, count: int = 4, seed: int = 0) -> Floats:
     """Noise of all pixel values, prepared as the network wants it: float32[count, C, S, S]."""
     shape = (count, preprocess.size, preprocess.size, preprocess.channels)
     pixels = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
@@ -60,7 +60,7 @@ def run_source(
         reverse_input: The source reads B, G, R.
         against: What the forward pass is called in the record.
     """
-    images = test_images(preprocess)
+    images = noise_images(preprocess)
     given = np.ascontiguousarray(images[:, ::-1]) if reverse_input else images
     return Reference(against, images, np.asarray(forward(given), np.float32))
 
