@@ -4,7 +4,8 @@ import re
 import pytest
 
 from zoo.errors import UserError
-from zoo.verbs.models import main, short_count
+from zoo.verbs.models import main
+from zoo.verbs.tables import short_count
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from torch import nn
 from zoo.contracts.model import Model, ModelSpec, WeightsRecord, WeightsRequest, WeightsSource
 from zoo.errors import UserError, name_list
 from zoo.imaging.preprocess import Preprocess
-from zoo.registry import Entry
+from zoo.registry import Entry, Registry
 
 Availability = Literal["at hand", "download", "none"]
 
@@ -96,6 +97,42 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
     return found
 
 
+def networks_matching(registry: Registry, pattern: str) -> list[tuple[str, Entry]]:
+    """(what a user writes, network): the bare name for its owner, full names for the others of that name.
+
+    Args:
+        registry: All components.
+        pattern: `resnet*`, `vit`, `torchvision/vgg*`, `resnet18.*` (its sets of weights).
+
+    Raises:
+        UserError: It fits none; the nearest names are listed.
+    """
+    namespace, slash, bare = pattern.rpartition("/")
+    wanted, dot, tag = bare.partition(".")
+    found: list[tuple[str, Entry]] = []
+    for name in sorted(matching(wanted if dot else bare, registry.names("model")), key=_natural):
+        for place, entry in enumerate(registry.owners("model", name)):
+            if slash and entry.origin.namespace != namespace:
+                continue
+            shown = name if place == 0 else entry.full_name
+            found += _tagged(registry, entry, shown=shown, tag=tag) if dot else [(shown, entry)]
+    if not found:
+        raise UserError(f"no model fits {pattern!r}", do="leave out what stands before the slash")
+    return found
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Sorts resnet18 before resnet101."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
+
+
+def _tagged(registry: Registry, entry: Entry, *, shown: str, tag: str) -> list[tuple[str, Entry]]:
+    """A network once for each of its sets of weights whose tag the pattern fits."""
+    tags = [record.tag for record in entry.facts.get("records", ()) if record.tag]
+    wanted = [each for each in tags if fnmatch.fnmatchcase(each, tag or "*")]
+    return [(f"{shown}.{each}", registry.get("model", f"{entry.full_name}.{each}")) for each in wanted]
+
+
 def row_of(entry: Entry, name: str, *, sources: Sequence[tuple[str, WeightsSource]], count: bool) -> Row:
     """What a listing says of a network.
 
@@ -137,6 +174,8 @@ def locate(
     entry: Entry, records: Sequence[WeightsRecord], *, sources: Sequence[tuple[str, WeightsSource]]
 ) -> tuple[str, Path | None]:
     """Name of the first source that has the default weights on this machine, and their path; ("", None) otherwise."""
+    if entry.facts.get("saved_in"):  # a published model carries its own
+        return ("published", Path(entry.facts["saved_in"])) if records else ("", None)
     request = WeightsRequest(_outline(entry), tuple(records[:1]), allow_network=False)
     for name, source in sources:
         path = source.locate(request)

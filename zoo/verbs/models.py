@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
 from zoo.plugins import load_plugins
-from zoo.registry import Entry, Registry
+from zoo.registry import Registry
+from zoo.verbs.tables import print_table, short_count
 
 if TYPE_CHECKING:
     from zoo.models.catalogue import Card, Row
@@ -54,19 +54,19 @@ def main(argv: Sequence[str]) -> int:
     if "--json" in argv:
         _write([row.to_dict() for row in rows])
     elif classic:
-        _print_table([_classic_cells(row) for row in rows], CLASSIC_COLUMNS)
+        _list([_classic_cells(row) for row in rows], CLASSIC_COLUMNS)
     else:
-        _print_table([_cells(row) for row in rows], COLUMNS)
+        _list([_cells(row) for row in rows], COLUMNS)
     return 0
 
 
 def _rows(registry: Registry, pattern: str) -> list[Row]:
     """A row for each network that the pattern fits."""
     from zoo.assembly.network import weight_sources
-    from zoo.models.catalogue import row_of
+    from zoo.models.catalogue import networks_matching, row_of
 
     sources = weight_sources(registry)
-    return [row_of(entry, name, sources=sources, count=True) for name, entry in _matches(registry, pattern)]
+    return [row_of(entry, name, sources=sources, count=True) for name, entry in networks_matching(registry, pattern)]
 
 
 def _classic_rows(registry: Registry) -> list[Row]:
@@ -78,38 +78,6 @@ def _classic_rows(registry: Registry) -> list[Row]:
     owners = (registry.get("model", name) for name in registry.names("model"))
     classic = [entry for entry in owners if entry.facts.get("classic") is not None]
     return in_order_of_history(row_of(entry, entry.name, sources=sources, count=True) for entry in classic)
-
-
-def _matches(registry: Registry, pattern: str) -> list[tuple[str, Entry]]:
-    """(what a user writes, network): the bare name for its owner, full names for the others of that name."""
-    from zoo.models.catalogue import matching
-
-    namespace, slash, bare = pattern.rpartition("/")
-    wanted, dot, tag = bare.partition(".")
-    found: list[tuple[str, Entry]] = []
-    for name in sorted(matching(wanted if dot else bare, registry.names("model")), key=_natural):
-        for place, entry in enumerate(registry.owners("model", name)):
-            if slash and entry.origin.namespace != namespace:
-                continue
-            shown = name if place == 0 else entry.full_name
-            found += _tagged(registry, entry, shown=shown, tag=tag) if dot else [(shown, entry)]
-    if not found:
-        raise UserError(f"no model fits {pattern!r}", where="zoo models", do="leave out what stands before the slash")
-    return found
-
-
-def _natural(name: str) -> list[tuple[int, str]]:
-    """Sorts resnet18 before resnet101."""
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]
-
-
-def _tagged(registry: Registry, entry: Entry, *, shown: str, tag: str) -> list[tuple[str, Entry]]:
-    """A network once for each of its sets of weights whose tag the pattern fits."""
-    import fnmatch
-
-    tags = [record.tag for record in entry.facts.get("records", ()) if record.tag]
-    wanted = [each for each in tags if fnmatch.fnmatchcase(each, tag or "*")]
-    return [(f"{shown}.{each}", registry.get("model", f"{entry.full_name}.{each}")) for each in wanted]
 
 
 def _card(registry: Registry, name: str) -> Card:
@@ -152,30 +120,9 @@ def _cells(row: Row) -> tuple[str, ...]:
     )
 
 
-def short_count(count: int | None) -> str:
-    """11689512 as `11.7 M`."""
-    if count is None:
-        return "-"
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return str(count)
-
-
-def _print_table(cells: Sequence[tuple[str, ...]], columns: tuple[str, ...]) -> None:
-    """An aligned table: by rich on a terminal, plain columns elsewhere."""
-    if sys.stdout.isatty():
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*columns, box=None, header_style="bold", pad_edge=False)
-        for line in cells:
-            table.add_row(*line)
-        Console().print(table)
-    else:
-        widths = [max(len(line[column]) for line in [columns, *cells]) for column in range(len(columns))]
-        for line in [columns, *cells]:
-            sys.stdout.write("  ".join(f"{cell:<{w}}" for cell, w in zip(line, widths, strict=True)).rstrip() + "\n")
+def _list(cells: Sequence[tuple[str, ...]], columns: tuple[str, ...]) -> None:
+    """The table, and below it how many there are."""
+    print_table(columns, cells)
     counted = "1 network" if len(cells) == 1 else f"{len(cells)} networks"
     sys.stderr.write(f"{counted}; `python -m zoo models show NAME` says more\n")
 
