@@ -16,3 +16,10 @@ def register_importers(register: Register) -> None:
         source="https://onnx.ai/onnx/repo-docs/IR.html",
         suffixes=(".onnx",),
     )
+    register(
+        "caffe",
+        "zoo_plugins.caffe_importer:CaffeImporter",
+        summary="Caffe's weights (.caffemodel), with definition=FILE.prototxt or without",
+        source="arXiv:1408.5093",
+        suffixes=(".caffemodel",),
+    )
