@@ -14,10 +14,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zoo.api import Run, finetune, list_models, load
+    from zoo.api import Run, finetune, list_models, load, publish
 
 __version__ = "0.1.0"
-__all__ = ["Run", "__version__", "finetune", "list_models", "load"]
+__all__ = ["Run", "__version__", "finetune", "list_models", "load", "publish"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The Python face: the same as the command line, in three functions."""
+"""The Python face: the same as the command line, in a few functions."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from zoo.verbs.finetune import Run
 
 if TYPE_CHECKING:
     from zoo.artifacts.predictor import Predictor
+    from zoo.assembly.publishing import Published
 
-__all__ = ["Run", "finetune", "list_models", "load"]
+__all__ = ["Run", "finetune", "list_models", "load", "publish"]
 
 
 def finetune(*overrides: str, **groups: Any) -> Run:
@@ -56,15 +57,55 @@ def load(run: str | os.PathLike[str], *, device: str = "auto") -> Predictor:
     """The model of a run, ready to predict.
 
     Args:
-        run: A run folder, or a saved model folder.
+        run: A run folder, a saved model folder, a published model's name (in ZOO_PATH), or `hf:ORG/NAME`.
         device: `auto`, `cpu`, `cuda` or `mps`.
 
     Raises:
         UserError: There is no model, it was changed after saving, or a plugin that it needs is missing.
     """
-    from zoo.assembly.using import load_predictor
+    from zoo.assembly.using import load_predictor, saved_folder
 
-    return load_predictor(Path(run).expanduser(), load_plugins(), device=device)
+    plugins = load_plugins()
+    return load_predictor(saved_folder(os.fspath(run), plugins.registry), plugins, device=device)
+
+
+def publish(
+    run: str | os.PathLike[str],
+    *,
+    to: str | os.PathLike[str],
+    name: str | None = None,
+    description: str | None = None,
+    license: str | None = None,
+    private: bool | None = None,
+) -> Published:
+    """Adds the model of a finished run to a zoo of your own, as `python -m zoo publish` does.
+
+    Args:
+        run: A finished run, or a saved model.
+        to: A folder of models, or `hf:ORG/NAME`.
+        name: In a folder; None makes it of the network and the data.
+        description: Text for the model's card.
+        license: Under which you publish it.
+        private: On the hub, whether a new repository is seen by its owner alone; None makes it so.
+
+    Returns:
+        Its name, where it lies, the hash of its tensors, and whether it is new there.
+
+    Raises:
+        UserError: There is no finished run, the name is taken by another model, or the place cannot be written.
+    """
+    from zoo.assembly.publishing import publish_run
+
+    place = to if isinstance(to, str) else os.fspath(to)
+    return publish_run(
+        Path(run).expanduser(),
+        load_plugins(),
+        to=place,
+        name=name,
+        description=description,
+        license_name=license,
+        private=private,
+    )
 
 
 def list_models(pattern: str = "*") -> list[str]:

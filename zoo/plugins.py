@@ -23,7 +23,7 @@ import pluggy
 from zoo import hookspecs
 from zoo.errors import PluginError, UserError, name_list
 from zoo.kinds import KINDS, Kind
-from zoo.registry import FIRST_PARTY, Entry, FailedPlugin, LazyProvider, Offer, Origin, Registry
+from zoo.registry import RESERVED, Entry, FailedPlugin, LazyProvider, Offer, Origin, Registry
 
 GROUP = "zoo.v1"
 """The entry-point group; the number is the generation of the hooks. Within it hooks only gain arguments."""
@@ -89,11 +89,17 @@ class Register:
         offer = Offer(target, summary.strip(), source, facts)
         self.entries.append(Entry(self._kind.name, name, offer, self._origin))
 
-    def provider(self, target: str, *, summary: str) -> None:
-        """Offers a library of names: `target` names a class with `names()` and `offer(name)`."""
+    def provider(self, target: str, *, summary: str, schemes: Iterable[str] = ()) -> None:
+        """Offers a library of names: `target` names a class with `names()` and `offer(name)`.
+
+        Args:
+            target: `module:Class`, imported when its names are first asked for.
+            summary: One line of what it is.
+            schemes: Addresses `scheme:...` that `offer` reads as well; they are asked of no other provider.
+        """
         if not _TARGET.fullmatch(target):
             raise ValueError(f"{self._kind.name} provider: target {target!r} is not of the form 'module:attr'")
-        self.providers.append(LazyProvider(self._kind.name, target, summary, self._origin))
+        self.providers.append(LazyProvider(self._kind.name, target, summary, self._origin, tuple(schemes)))
 
 
 def load_plugins(*, only: Iterable[str] | None = None, strict: bool | None = None) -> Plugins:
@@ -231,7 +237,7 @@ def _check_name(manager: pluggy.PluginManager, origin: Origin) -> None:
     """Refuses an entry-point name that is malformed, zoo's own, or taken."""
     if not _NAME.fullmatch(origin.plugin) or not origin.namespace:
         raise ValueError(f"plugin name {origin.plugin!r}: letters, digits and _ . - only, starting with no dot")
-    if origin.namespace in FIRST_PARTY and not _is_built_in(origin):
+    if origin.namespace in RESERVED and not _is_built_in(origin):
         raise ValueError(f"the namespace {origin.namespace!r} belongs to zoo itself; rename the entry point")
     if manager.has_plugin(origin.plugin):
         raise ValueError(f"another distribution already offers a plugin named {origin.plugin!r}")

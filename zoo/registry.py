@@ -17,6 +17,9 @@ from zoo.kinds import BY_NAME
 FIRST_PARTY = ("zoo", "torch", "timm", "torchvision")
 """Namespaces of this project's own plugins; where they share a bare name, the earlier one owns it."""
 
+RESERVED = (*FIRST_PARTY, "published")
+"""Namespaces that no third party may take. Models that users published have no rank: what is installed goes first."""
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -150,12 +153,17 @@ def _evaluated(annotation: Any, target: Callable[..., Any]) -> Any:
 
 @dataclass(frozen=True)
 class LazyProvider:
-    """A provider that is imported when its names are first asked for."""
+    """A provider that is imported when its names are first asked for.
+
+    Attributes:
+        schemes: What stands before the colon in addresses that it reads (`hf` of `hf:ORG/NAME`); nobody else is asked.
+    """
 
     kind: str
     target: str
     summary: str
     origin: Origin
+    schemes: tuple[str, ...] = ()
 
     @cached_property
     def provider(self) -> Provider:
@@ -184,6 +192,8 @@ class LazyProvider:
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:
             return call()
+        except UserError:  # what is named cannot be used as given: the provider works
+            raise
         except (Exception, SystemExit) as error:
             raise PluginError(
                 f"the {self.kind} provider {self.target!r} failed: {type(error).__name__}: {error}\n"
@@ -274,7 +284,10 @@ class Registry:
         """Every owner in order of rank; providers are asked only when their turn comes."""
         namespace, slash, bare = name.rpartition("/")
         offers: list[Entry | LazyProvider] = [*self._entries.get((kind, bare), []), *self._providers.get(kind, [])]
-        if slash:
+        scheme, colon, _ = name.partition(":")
+        if colon:
+            bare, offers = name, [p for p in self._providers.get(kind, []) if scheme in p.schemes]
+        elif slash:
             offers = [offer for offer in offers if offer.origin.namespace == namespace]
         seen = set()
         for offer in sorted(offers, key=lambda o: (_rank(o.origin), isinstance(o, LazyProvider), o.origin.plugin)):

@@ -40,7 +40,7 @@ def test_nothing_was_lost() -> None:
     seen = {kind.name: len([e for e in ENTRIES if e.kind == kind.name]) for kind in KINDS}
     assert set(seen) == set(AT_LEAST)
     assert {kind: count for kind, count in seen.items() if count < AT_LEAST[kind]} == {}
-    assert {p.origin.namespace for p in REGISTRY.providers("model")} == {"timm", "torchvision"}
+    assert {p.origin.namespace for p in REGISTRY.providers("model")} == {"timm", "torchvision", "published"}
     assert {p.origin.namespace for p in REGISTRY.providers("optimizer")} == {"timm"}
 
 

@@ -46,6 +46,12 @@ def evaluate_run(
     """
     keep_freed_memory()
     saved, model = load_saved(folder, plugins)
+    if data is None and "published" in saved.origin:
+        raise UserError(
+            "a published model does not say where its data lie",
+            where=f"run={folder}",
+            do=["give labelled images: data=PATH", f"the scores of its own data are in {folder / 'README.md'}"],
+        )
     record = RunRecord.load(RunFolder.open(folder).record) if data is None else None
     if record is not None:
         listing, source, options = _own_data(record, plugins)

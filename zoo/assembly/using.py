@@ -16,6 +16,7 @@ from zoo.contracts.model import Model, WeightsRecord
 from zoo.errors import UserError
 from zoo.models.build import channels_last, replace_head
 from zoo.plugins import Plugins
+from zoo.registry import Registry
 from zoo.training.devices import keep_freed_memory
 
 
@@ -25,6 +26,22 @@ def load_saved(folder: Path, plugins: Plugins) -> tuple[SavedModel, Model]:
     model = rebuild(saved, plugins.registry, replace_head=replace_head)
     channels_last(model.module)
     return saved, model
+
+
+def saved_folder(word: str, registry: Registry) -> Path:
+    """What `run=` means: a path, or a published model by its name (in ZOO_PATH) or as `hf:ORG/NAME`.
+
+    A path that exists, or begins with `.`, `/` or `~`, is taken as one; so is a word that nobody published.
+
+    Raises:
+        UserError: A folder of ZOO_PATH is not there, or the hub does not have the model.
+    """
+    path = Path(word).expanduser()
+    if path.exists() or word.startswith((".", "/", "~")):
+        return path
+    name = word if ":" in word or word.startswith("published/") else f"published/{word}"
+    folder = registry.get("model", name).facts.get("saved_in") if registry.has("model", name) else None
+    return path if folder is None else Path(folder)
 
 
 def load_predictor(folder: Path, plugins: Plugins, *, device: str = "auto") -> Predictor:
@@ -48,6 +65,10 @@ def pretrained_predictor(
     if weights == "none":
         raise UserError("predict with random values says nothing", where="weights=none", allowed="auto, or a path")
     entry = plugins.registry.get("model", name)
+    if entry.facts.get("saved_in"):
+        if weights != "auto":
+            raise UserError(f"{name} is a published model, with weights of its own", where="weights", do="leave it out")
+        return load_predictor(Path(entry.facts["saved_in"]), plugins, device=device)
     first: Model = entry.build(classes=1000, channels=3, image_size=None)
     found = choose_weights(weights, plugins.registry, model=first, name=name, say=say)
     if found is None:

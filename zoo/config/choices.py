@@ -131,7 +131,9 @@ def _data(value: str, options: Options, source_for: SourceFor) -> Resolved:
 def _model(value: str, options: Options, source_for: SourceFor) -> Resolved:
     """A registered network, or a run or saved model from which to continue."""
     if value and not value.startswith(LOCAL_STARTS) and options.has("model", value):
-        return Resolved(value, note=_taken("model", value, "model"))
+        folder = None if options.has_yaml("model", value) else saved_in(value, options.registry)
+        taken = _taken("model", value, "model")
+        return Resolved(value, note=taken) if folder is None else _continued(folder / "zoo.json", value, note=taken)
     if not looks_like_path(value):
         return Resolved(value)  # unknown: checked with the other choices
     folder = Path(settle(value))
@@ -143,12 +145,28 @@ def _model(value: str, options: Options, source_for: SourceFor) -> Resolved:
             allowed="a run folder (with model/zoo.json), a saved model folder (with zoo.json), or a model's name",
             do="`python -m zoo models PATTERN` lists names",
         )
+    return _continued(saved, value)
+
+
+def saved_in(name: str, registry: Registry) -> Path | None:
+    """The folder of a published model that a name means; None for a network without values of its own.
+
+    Raises:
+        UserError: Two third parties offer the name, or what it means cannot be had.
+    """
+    folder = registry.get("model", name).facts.get("saved_in")
+    return None if folder is None else Path(folder)
+
+
+def _continued(saved: Path, value: str, *, note: str = "") -> Resolved:
+    """The network of a saved model, with its own options and weights: nothing of the name is left in the run."""
     name, built_with = _saved_network(saved)
+    where = "there" if looks_like_path(value) and not note else f"in {saved.parent}"
     return Resolved(
         name,
         "weights",
         str(saved.parent),
-        f"model={value}: continues from the saved {name} there",
+        "; ".join(part for part in (note, f"model={value}: continues from the saved {name} {where}") if part),
         {f"model.{leaf}": (leaf_value, str(saved)) for leaf, leaf_value in leaves(built_with)},
     )
 

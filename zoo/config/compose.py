@@ -45,10 +45,25 @@ def configure(arguments: Sequence[str], plugins: Plugins, *, source_for: choices
         binder = Binder(plugins.registry, origins=composed.origins, typed=typed)
         config = binder.bind(composed.values, overrides=tuple(arguments))
         errors += binder.errors
+        errors += _published_in_a_file(config, plugins) if config is not None else []
         if config is not None and not errors:
             return dataclasses.replace(config, notes=given.notes)
     raise_all(errors)
     raise RuntimeError("no configuration and no error")
+
+
+def _published_in_a_file(config: FinetuneConfig, plugins: Plugins) -> list[UserError]:
+    """An error where a file chose a published model: the run would depend on a folder that others change."""
+    folder = choices.saved_in(config.model.name, plugins.registry)
+    if folder is None:
+        return []
+    return [
+        UserError(
+            f"a file chooses {config.model.name}, which is a published model",
+            where=config.origins.get("model.name", "configuration"),
+            do=[f"say model={config.model.name} on the command line", f"or set weights: {folder} and its network"],
+        )
+    ]
 
 
 def compose_text(arguments: Sequence[str], plugins: Plugins, *, source_for: choices.SourceFor) -> str:

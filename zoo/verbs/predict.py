@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from zoo.assembly.console import Console
 
 KEYS = {
-    "run": "DIR           a run folder, or a saved model",
+    "run": "DIR           a run folder, a saved model, a published model's name (ZOO_PATH), or hf:ORG/NAME",
     "model": "NAME        instead of run: a pretrained network with its own classes",
     "images": "PATH       a file, a folder, or a pattern such as 'photos/*.jpg'",
     "output": "FILE       .csv, .json or .parquet; without it, a table is printed",
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _predictor(arguments: Arguments, console: Console) -> Predictor:
-    from zoo.assembly.using import load_predictor, pretrained_predictor
+    from zoo.assembly.using import load_predictor, pretrained_predictor, saved_folder
 
     run, model = arguments.get("run"), arguments.get("model")
     if (run is None) == (model is None):
@@ -76,7 +76,7 @@ def _predictor(arguments: Arguments, console: Console) -> Predictor:
     plugins = load_plugins()
     device = arguments.get("device") or "auto"
     if run is not None:
-        return load_predictor(Path(run).expanduser(), plugins, device=device)
+        return load_predictor(saved_folder(run, plugins.registry), plugins, device=device)
     return pretrained_predictor(
         str(model), plugins, weights=arguments.get("weights") or "auto", device=device, say=console.say
     )
