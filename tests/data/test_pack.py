@@ -322,7 +322,9 @@ def test_pack_key_changes_with_place_format_and_pillow(memory_source, monkeypatc
     keys.add(pack_key(listing, PREPROCESS))
     monkeypatch.setattr(module.PIL, "__version__", "0.0")
     keys.add(pack_key(listing, PREPROCESS))
-    assert len(keys) == 4
+    monkeypatch.setattr(module, "GENERATION", 99)
+    keys.add(pack_key(listing, PREPROCESS))
+    assert len(keys) == 5
 
 
 def test_pack_sees_a_file_that_changed(tmp_path, fill, photo):

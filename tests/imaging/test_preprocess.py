@@ -1,6 +1,8 @@
 """Sizes, windows and normalisation of a network's input."""
 
 import json
+import math
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from timm.data.transforms_factory import transforms_imagenet_eval
 from torchvision.transforms import v2
+from torchvision.transforms.functional import _compute_resized_output_size
 
 from zoo.imaging.preprocess import Preprocess
 
@@ -19,23 +23,48 @@ def noise(height, width, channels=3, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-@pytest.mark.parametrize(("height", "width"), [(300, 500), (500, 300), (256, 256), (100, 90)])
-def test_fit_crop_is_torchvisions_resize_of_the_short_side(height, width):
-    """Same size as torchvision's, and Pillow's own antialiased bicubic."""
+TIMMS = [
+    *[(224, 0.875), (224, 0.9), (224, 0.95), (224, 1.0), (299, 0.875), (240, 0.9), (160, 0.91), (192, 0.882)],
+    *[(176, 0.9), (208, 0.89), (256, 0.887), (188, 0.875), (300, 0.904), (384, 0.951), (64, 0.95), (32, 0.875)],
+]
+"""Sizes and crop shares that timm states beside its weights; most divide to a fraction above a half."""
+
+
+@pytest.mark.parametrize(("size", "share"), TIMMS)
+@pytest.mark.parametrize(("resize", "mode"), [("crop", "center"), ("squash", "squash"), ("pad", "border")])
+@pytest.mark.parametrize(("height", "width"), [(150, 237), (331, 200), (181, 181)])
+def test_call_is_timms_evaluation_transform_to_the_pixel(size, share, resize, mode, height, width):
     image = noise(height, width)
-    fitted = Preprocess(224, MEAN, STD).fit(image)
-    reference = v2.Resize(256, interpolation=v2.InterpolationMode.BICUBIC)(Image.fromarray(image))
-    assert abs(fitted.shape[0] - reference.height) <= 1  # torchvision cuts off where this rounds
-    assert abs(fitted.shape[1] - reference.width) <= 1
-    own = Image.fromarray(image).resize((fitted.shape[1], fitted.shape[0]), Image.Resampling.BICUBIC)
-    assert np.array_equal(fitted, np.asarray(own))
+    share = 1.0 if resize == "pad" else share
+    window = Preprocess(size, MEAN, STD, resize=resize, crop_share=share)(image)
+    timms = transforms_imagenet_eval(
+        size, crop_pct=share, crop_mode=mode, interpolation="bicubic", mean=MEAN, std=STD, normalize=False
+    )
+    assert np.array_equal(window, timms(Image.fromarray(image)).permute(1, 2, 0).numpy())
 
 
-def test_call_is_torchvisions_resize_and_centre_crop():
-    image = noise(320, 320)
-    window = Preprocess(224, MEAN, STD)(image)
-    pipeline = v2.Compose([v2.Resize(256, interpolation=v2.InterpolationMode.BICUBIC), v2.CenterCrop(224)])
-    assert np.array_equal(window, np.asarray(pipeline(Image.fromarray(image))))
+@pytest.mark.parametrize(("height", "width"), [(300, 500), (500, 300), (256, 256), (100, 90), (97, 410)])
+def test_call_is_torchvisions_resize_and_centre_crop_to_the_pixel(height, width):
+    image = noise(height, width)
+    preprocess = Preprocess(224, MEAN, STD)
+    resized = v2.Resize(256, interpolation=v2.InterpolationMode.BICUBIC)(Image.fromarray(image))
+    assert np.array_equal(preprocess.fit(image), np.asarray(resized))
+    assert np.array_equal(preprocess(image), np.asarray(v2.CenterCrop(224)(resized)))
+
+
+@given(height=st.integers(1, 700), width=st.integers(1, 700), size=st.integers(1, 600), share=st.floats(0.3, 1))
+@settings(max_examples=300, deadline=None)
+def test_sides_are_torchvisions_for_any_image(height, width, size, share):
+    preprocess = Preprocess(size, MEAN, STD, crop_share=share)
+    if max(height, width) >= 8 * min(height, width):
+        return
+    side = math.floor(size / share)
+    expected = tuple(_compute_resized_output_size((height, width), [side]))
+    fitted = np.empty((*expected, 3), np.uint8)
+    assert preprocess.resize_px == side >= size
+    with patch("zoo.imaging.preprocess._resize", lambda image, target, interpolation: np.empty((*target, 3))):
+        assert preprocess.fit(np.empty((height, width, 3), np.uint8)).shape == fitted.shape
+    assert preprocess.crop(fitted).shape == (size, size, 3)
 
 
 @given(
@@ -66,7 +95,7 @@ def test_fit_leaves_an_image_of_the_right_size_alone():
 def test_squash_ignores_the_aspect_ratio():
     image = noise(40, 80)
     expected = np.asarray(Image.fromarray(image).resize((20, 20), Image.Resampling.BICUBIC))
-    assert np.array_equal(Preprocess(20, MEAN, STD, resize="squash")(image), expected)
+    assert np.array_equal(Preprocess(20, MEAN, STD, resize="squash", crop_share=1.0)(image), expected)
 
 
 def test_pad_shows_the_whole_image_between_margins_of_the_mean():

@@ -43,7 +43,7 @@ def timm_config(model: Model, *, classes: Sequence[str], preprocess: Preprocess)
             "custom_load": False,
             "input_size": [channels, size, size],
             "interpolation": preprocess.interpolation,
-            "crop_pct": preprocess.crop_share if preprocess.resize == "crop" else 1.0,
+            "crop_pct": 1.0 if preprocess.resize == "pad" else preprocess.crop_share,
             "crop_mode": _CROP_MODE[preprocess.resize],
             "mean": list(preprocess.mean),
             "std": list(preprocess.std),

@@ -13,6 +13,7 @@ from zoo.assembly.session import Session
 from zoo.contracts.data import DataBundle
 from zoo.contracts.model import LoadReport, Model
 from zoo.features.bank import FeatureBank, bank_key, load_or_compute
+from zoo.imaging.preprocess import GENERATION
 from zoo.models.build import features_of
 from zoo.training.inference import run_over
 
@@ -43,6 +44,7 @@ def bank_of(
             "preprocess": preprocess.to_dict(),
             "bf16": bf16,
             "torch": torch.__version__,
+            "pixels": GENERATION,
             "version": 1,
         }
     )

@@ -21,6 +21,7 @@ from zoo.data.packfile import IndexedStore, PackedStore, PackIndex, PackWriter, 
 from zoo.data.threads import ordered_map, thread_count
 from zoo.errors import UserError
 from zoo.imaging.decode import BadImage, decode, image_size
+from zoo.imaging.preprocess import GENERATION
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -117,6 +118,7 @@ def pack_key(listing: Listing, preprocess: Preprocess) -> str:
     """Hash over where the images lie, their keys, sizes and times, and all that decides the pixels kept."""
     settings = {
         "format": FORMAT,
+        "pixels": GENERATION,
         "pillow": PIL.__version__,
         "channels": preprocess.channels,
         "resize": preprocess.resize,

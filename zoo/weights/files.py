@@ -23,7 +23,7 @@ FOLDER_FILES = ("model.safetensors", "pytorch_model.bin")
 """Names that a weight file has inside a folder, the preferred one first."""
 
 RESIZES: Mapping[str, Resize] = {"center": "crop", "border": "pad", "squash": "squash"}
-"""timm's crop modes. Of the 191 sets that squash, 20 also cut a border of up to 5 %, which is left out here."""
+"""timm's crop modes."""
 
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 """Keys under which training programs keep the tensors, the averaged ones first, as timm has it."""
