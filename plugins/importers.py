@@ -10,6 +10,13 @@ from zoo.plugins import Register
 def register_importers(register: Register) -> None:
     """One reader a framework."""
     register(
+        "keras",
+        "zoo_plugins.keras_importer:KerasImporter",
+        summary="Keras models and weights (.keras, .h5, .weights.h5)",
+        source="https://keras.io/guides/serialization_and_saving/",
+        suffixes=(".keras", ".h5", ".weights.h5", ".hdf5"),
+    )
+    register(
         "onnx",
         "zoo_plugins.onnx_importer:OnnxImporter",
         summary="ONNX graphs (.onnx)",
