@@ -19,6 +19,7 @@ _TOKEN = re.compile(
     r"""[\s]+|\#[^\n]*|(?P<string>"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')|(?P<word>[\w.+-]+)|(?P<mark>[{}<>:\[\],;])"""
 )
 _CLOSERS = {"{": "}", "<": ">"}
+_FLOAT_SUFFIX = re.compile(r"(?<=[\d.])[fF]$")
 _DEEPEST = 50
 _WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
@@ -140,7 +141,7 @@ class _Reader:
                 return _WORDS[text.lower()]
             if type_ == "int":
                 return int(text, 0)
-            return np.array([float(text.rstrip("fF"))], {"float": np.float32, "double": np.float64}[type_])
+            return np.array([float(_FLOAT_SUFFIX.sub("", text))], {"float": np.float32, "double": np.float64}[type_])
         except (KeyError, ValueError) as error:
             raise self._error(f"{text!r} is no value of type {type_}") from error
 

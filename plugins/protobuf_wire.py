@@ -62,8 +62,8 @@ class Message:
 
     def array(self, name: str) -> NDArray[Any]:
         """All values of a `float` or `double` field, [N]."""
-        chunks = self.fields.get(name, [])
-        return np.concatenate(chunks) if len(chunks) != 1 else chunks[0] if chunks else np.empty(0, np.float32)
+        chunks = self.fields.get(name) or [np.empty(0, np.float32)]
+        return chunks[0] if len(chunks) == 1 else np.concatenate(chunks)
 
     def number(self, name: str, default: float) -> float:
         """The value of a `float` or `double` field that stands once."""

@@ -15,7 +15,8 @@ SCALARS = {
 LABELS = {"optional": 1, "required": 2, "repeated": 3}
 LINE = re.compile(
     r"message (?P<message>\w+) \{|enum (?P<enum>\w+) \{|(?P<end>\})|(?P<word>\w+) = (?P<value>-?\d+);"
-    r"|(?P<label>optional|required|repeated) (?P<type>\w+) (?P<name>\w+) = (?P<number>\d+)(?P<packed> \[packed = true\])?;"
+    r"|(?P<label>optional|required|repeated) (?P<type>\w+) (?P<name>\w+) = (?P<number>\d+)"
+    r"(?P<packed> \[packed = true\])?;"
 )
 
 
