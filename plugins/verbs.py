@@ -31,6 +31,13 @@ def register_commands(register: Register) -> None:
         computes=True,
     )
     register(
+        "recommend",
+        "zoo.verbs.recommend:main",
+        summary="find the pretrained network that suits your images",
+        usage="recommend data=PATH [models=[a,b*]] [budget=5m] [max_params=20M] [max_ms=10] [out=DIR] [--json]",
+        computes=True,
+    )
+    register(
         "models",
         "zoo.verbs.models:main",
         summary="list networks and say where their weights come from",

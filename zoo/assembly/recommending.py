@@ -1,0 +1,185 @@
+"""`recommend`, from what was asked to a ranking and advice."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from zoo.artifacts.record import ComponentUse, Environment, RunRecord
+from zoo.artifacts.run_folder import RunFolder
+from zoo.assembly.candidates import choose_candidates
+from zoo.assembly.console import Console
+from zoo.assembly.data import open_data
+from zoo.assembly.halving import RULE
+from zoo.assembly.pool import Pool
+from zoo.assembly.race import Race, Track
+from zoo.assembly.recommendation import Recommendation, Row, advise
+from zoo.assembly.session import Session
+from zoo.assembly.start import now
+from zoo.config.compose import configure, to_plain
+from zoo.config.run_config import FinetuneConfig
+from zoo.data.listing import Listing
+from zoo.data.shorthand import source_name_for
+from zoo.errors import UserError, UserErrors, raise_all
+from zoo.features.crossval import FOLDS
+from zoo.plugins import Plugins
+from zoo.training.devices import keep_freed_memory, make_accelerator, set_threads
+from zoo.training.latency import machine_name
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for.
+
+    Attributes:
+        words: `data=PATH`, `data.KEY=VALUE` and `train.KEY=VALUE`, as `finetune` reads them.
+        models: Names and patterns; empty means every network whose weights are at hand.
+        budget_s: Seconds for everything; None takes all images for all candidates.
+        max_parameters: Larger networks are refused.
+        max_ms: Networks that take longer for an image are refused.
+        download: Whether patterns reach networks whose weights have to be fetched.
+    """
+
+    words: tuple[str, ...]
+    models: tuple[str, ...] = ()
+    budget_s: float | None = None
+    max_parameters: float | None = None
+    max_ms: float | None = None
+    download: bool = False
+
+
+def recommend(asked: Asked, plugins: Plugins, *, console: Console, folder: RunFolder) -> Recommendation:
+    """Ranks networks on the training and validation images of a data set; the test images are never read.
+
+    Each candidate's frozen features are computed once for each image. The score is a linear probe's on images of a
+    fold that it never saw, cross-validated; beside it stand LogME, H-score, the nearest neighbours, latency and size.
+
+    Args:
+        asked: What is compared, on what, within which limits.
+        plugins: What is installed.
+        console: Told what happens.
+        folder: Where the results will be written.
+
+    Raises:
+        UserErrors: Words or names that mean nothing, together; data that cannot be used; no candidate left.
+    """
+    errors: list[UserError] = []
+    config = field = None
+    try:
+        config = configure(asked.words, plugins, source_for=source_name_for)
+    except UserError as error:
+        errors += _single(error)
+    try:
+        field = choose_candidates(
+            plugins.registry, asked.models, max_parameters=asked.max_parameters, download=asked.download
+        )
+    except UserError as error:
+        errors += _single(error)
+    raise_all(errors)
+    if config is None or field is None:
+        raise RuntimeError("no configuration and no error")
+    session = _session(config, plugins, console=console, folder=folder)
+    pool = _open_pool(session)
+    for note in field.notes:
+        console.say(f"        {note}")
+    console.say(f"compare {len(field.candidates)} networks on {len(pool.samples)} images, {FOLDS} folds")
+    race = Race(
+        session, pool, words=asked.words, candidates=field.candidates, budget_s=asked.budget_s, max_ms=asked.max_ms
+    )
+    race.run()
+    return _concluded(race, asked, session=session, listing=pool.listing, notes=field.notes)
+
+
+def _single(error: UserError) -> list[UserError]:
+    return list(error.errors) if isinstance(error, UserErrors) else [error]
+
+
+def _open_pool(session: Session) -> Pool:
+    source, listing, _ = open_data(session)
+    pool = Pool(source, listing, seed=session.config.train.seed)
+    tested = len(listing.samples) - len(pool.samples)
+    if tested:
+        session.console.say(f"        the {tested} test images are left alone: a choice made on them would be no test")
+    return pool
+
+
+def _session(config: FinetuneConfig, plugins: Plugins, *, console: Console, folder: RunFolder) -> Session:
+    """A session that trains nothing and writes no record.
+
+    Raises:
+        UserError: Several processes were started.
+    """
+    keep_freed_memory()
+    accelerator = make_accelerator(config.train.device)
+    if accelerator.num_processes > 1:
+        raise UserError(
+            f"recommend runs in one process, and {accelerator.num_processes} were started",
+            do="start it without torchrun",
+        )
+    threads = set_threads(config.train.threads)
+    record = RunRecord(
+        status="running",
+        started=now(),
+        environment=Environment.here(device=str(accelerator.device)),
+        model="",
+        seed=config.train.seed,
+        components=(ComponentUse.of(plugins.registry.get("dataset", config.data.name)),),
+        config=to_plain(config),
+        origins=dict(config.origins),
+        overrides=config.overrides,
+    )
+    return Session(config, plugins, console, accelerator, folder, record, {"threads": threads})
+
+
+def _concluded(race: Race, asked: Asked, *, session: Session, listing: Listing, notes: Sequence[str]) -> Recommendation:
+    """Rows in order, and the advice."""
+    level, contenders = race.contenders()
+    comparison = race.compared(level, contenders)
+    chances = {track.name: comparison.chance[i] for i, track in enumerate(contenders)}
+    with session.console.stage("hints"):
+        rows = {track.name: race.row(track, chance=chances.get(track.name, math.nan)) for track in race.tracks}
+    intervals = [race.interval(track, level) for track in contenders]
+    images = len(contenders[0].scores[level])
+    advice = advise(
+        [track.name for track in contenders],
+        intervals,
+        latencies=[track.latency_ms for track in contenders],
+        comparison=comparison,
+        images=images,
+    )
+    return Recommendation(
+        task=listing.task,
+        rows=tuple(rows[track.name] for track in sorted(race.tracks, key=_place)),
+        advice=advice,
+        rounds=tuple(race.rounds),
+        notes=(*listing.notes, *notes, *_warnings(rows)),
+        machine=machine_name(session.accelerator.device),
+        facts=_facts(asked, session=session, listing=listing),
+    )
+
+
+def _place(track: Track) -> tuple[int, float, str]:
+    """Those of the last round first, the best first; those that were not scored last."""
+    last = max(track.scores, default=0)
+    return -last, -float(track.scores[last].mean()) if last else 0.0, track.name
+
+
+def _warnings(rows: Mapping[str, Row]) -> list[str]:
+    return [f"{row.name}: {row.reason}" for row in rows.values() if row.status == "scored" and row.reason]
+
+
+def _facts(asked: Asked, *, session: Session, listing: Listing) -> dict[str, Any]:
+    """What the result stands on."""
+    return {
+        "data": {"name": listing.name, "location": listing.location, "classes": list(listing.classes)},
+        "asked": dataclasses.asdict(asked),
+        "folds": FOLDS,
+        "seed": session.config.train.seed,
+        "rule": RULE if asked.budget_s is not None else "all images for all candidates",
+        "environment": session.record.environment,
+        "started": session.record.started,
+        "finished": now(),
+    }
