@@ -304,7 +304,7 @@ class Registry:
         try:
             return call()
         except PluginError as error:
-            if provider.origin.namespace in FIRST_PARTY:
+            if provider.origin.namespace in RESERVED:
                 raise
             failed = FailedPlugin(provider.origin, str(error).partition("\n")[0])
             if failed not in self.failed:

@@ -12,6 +12,7 @@ from typing import Any
 from zoo.artifacts.record import DataUse, RunRecord
 from zoo.artifacts.saved_model import TENSORS, SavedModel
 from zoo.contracts.data import Task
+from zoo.contracts.importing import Provenance
 from zoo.contracts.model import LoadReport
 
 MOST_CLASSES = 200
@@ -26,7 +27,7 @@ HUB_LICENSES = frozenset(
 )
 """Licences that the hub knows by these names; it takes any other as `other` with a name."""
 
-KNOWN_ORIGIN = frozenset({"run", "finished", "data", "weights", "scores", "published"})
+KNOWN_ORIGIN = frozenset({"run", "finished", "data", "weights", "scores", "published", "import"})
 """What `origin` in zoo.json says of every model; whatever else stands there is shown as it is."""
 
 
@@ -49,6 +50,7 @@ def render_card(saved: SavedModel, record: RunRecord | None, *, address: str) ->
         _recipe(record),
         _input(saved),
         _pretrained(record.weights if record else None),
+        _imported(saved),
         _limits(saved, record),
         _files(saved),
     ]
@@ -64,7 +66,8 @@ def headline(saved: SavedModel) -> str:
     if split is not None:
         accuracy = dict(scores[split]).get("accuracy")
         parts.append(f"{'test' if split == 'test' else 'validation'} accuracy {_share(accuracy)}")
-    parts += _conversion(saved)
+    imported = Provenance.from_origin(saved.origin)
+    parts += [imported.line()] if imported is not None else []
     return ", ".join(" ".join(part.split()) for part in parts)
 
 
@@ -236,7 +239,9 @@ def _limits(saved: SavedModel, record: RunRecord | None) -> str:
     lines = [f"- It answers with {names} whatever the image shows."]
     if record is not None and record.scores:
         lines.append("- The scores hold for images like those it was scored on, and not for others.")
-    lines += [f"- {_plain(line)}" for line in _conversion(saved)]
+    imported = Provenance.from_origin(saved.origin)
+    if imported is not None and not imported.verified:
+        lines.append("- Unverified: its outputs were not compared with those of the network that it comes from.")
     lines += [
         f"- {_plain(key)}: {_code(str(value))}"
         for key, value in _flat({key: saved.origin[key] for key in saved.origin if key not in KNOWN_ORIGIN})
@@ -244,12 +249,18 @@ def _limits(saved: SavedModel, record: RunRecord | None) -> str:
     return "## Limits\n\n" + "\n".join(lines)
 
 
-def _conversion(saved: SavedModel) -> list[str]:
-    """Whether converted weights were compared with what they came from; nothing for weights that zoo trained."""
-    if "converted" not in saved.origin and "parity" not in saved.origin:
-        return []
-    parity = saved.origin.get("parity")
-    return ["converted, with a measured parity"] if parity else ["converted, unverified"]
+def _imported(saved: SavedModel) -> str:
+    """Where imported values come from, and how far they were compared; nothing for weights that zoo trained."""
+    imported = Provenance.from_origin(saved.origin)
+    if imported is None:
+        return ""
+    lines = [
+        imported.line(),
+        f"read by {imported.reader}; SHA-256 of the file {imported.sha256}",
+        *([f"input: {imported.preprocess}"] if imported.preprocess else []),
+        *imported.notes,
+    ]
+    return "## Imported weights\n\n" + "\n".join(f"- {_plain(line)}" for line in lines)
 
 
 def _files(saved: SavedModel) -> str:
@@ -303,9 +314,9 @@ def _share(interval: Mapping[str, Any] | None) -> str:
     """`66.7 % (30.0 to 90.3)`, `-` where there is none."""
     if not interval or interval.get("value") is None:
         return "-"
-    value, low, high = (interval.get(key) for key in ("value", "low", "high"))
+    low, high = interval.get("low"), interval.get("high")
     span = "" if low is None or high is None else f" ({100 * low:.1f} to {100 * high:.1f})"
-    return f"{100 * value:.1f} %{span}"
+    return f"{100 * interval['value']:.1f} %{span}"
 
 
 def _number(value: float | None) -> str:

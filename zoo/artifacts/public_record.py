@@ -14,7 +14,7 @@ from zoo.artifacts.record import RunRecord
 _PATH_IN_TEXT = re.compile(r"(?<![\w./:~\\-])(?:file:/*|~)?/[^\s'\",;()\[\]]+")
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
 _PRIVATE_KEYS = ("run.", "hydra.", "data.cache_dir")
-_WORD = re.compile(r"([\w.@/-]+)=(.*)", re.DOTALL)
+_WORD = re.compile(r"(\w[\w.@/-]*)=(.*)", re.DOTALL)
 
 
 def public_record(record: RunRecord) -> RunRecord:
@@ -57,7 +57,7 @@ def _public_data(record: RunRecord, clean: _Cleaner) -> Any:
 def _known_places(record: RunRecord) -> list[str]:
     """Places that the record names in full, in every way in which they may be written; the longest first."""
     data, run = dict(record.config.get("data") or {}), dict(record.config.get("run") or {})
-    named = [record.data.location if record.data else "", record.weights.location if record.weights else ""]
+    named: list[Any] = [record.data.location if record.data else "", record.weights.location if record.weights else ""]
     named += [data.get("path"), data.get("cache_dir"), run.get("dir"), record.config.get("weights")]
     given = {str(place) for place in named if place and _is_path(str(place))}
     given |= {os.path.abspath(os.path.expanduser(place)) for place in given}
@@ -89,12 +89,12 @@ class _Cleaner:
         return _last(text) if _is_path(text) and not text.startswith("hf:") else text
 
     def _text(self, text: str) -> str:
-        word = _WORD.fullmatch(text)
-        if word is not None:
-            return f"{word[1]}={self._text(word[2])}"
         quoted = text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
         if quoted in self.places or quoted.startswith(("/", "~", "./", "../")) or _WINDOWS.match(quoted):
             return _last(quoted)
+        word = _WORD.fullmatch(text)
+        if word is not None:
+            return f"{word[1]}={self._text(word[2])}"
         for place in self.places:
             text = text.replace(place, _last(place))
         return _PATH_IN_TEXT.sub(lambda found: _last(found[0]), text)

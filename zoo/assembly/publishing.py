@@ -173,8 +173,8 @@ def _contents(
     hashes = {name: saved.sha256[name] for name in files}
     public = None if record is None else public_record(record)
     if public is not None:
-        files[RECORD] = (to_json(public.to_dict(), indent=2) + "\n").encode()
-        hashes[RECORD] = hashlib.sha256(files[RECORD]).hexdigest()
+        content = (to_json(public.to_dict(), indent=2) + "\n").encode()
+        files[RECORD], hashes[RECORD] = content, hashlib.sha256(content).hexdigest()
     origin = {**saved.origin, "published": dict(facts)}
     sealed, files[CARD] = seal(dataclasses.replace(saved, origin=origin, sha256=hashes))
     files[README] = render_card(sealed, public, address=address).encode("utf-8", "replace")
