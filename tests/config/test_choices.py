@@ -285,3 +285,12 @@ def test_split_values_cuts_at_outer_commas_only(value: str, parts: list[str]) ->
 @given(st.lists(st.text("abc123_-.", min_size=1), min_size=1, max_size=5))
 def test_split_values_undoes_join(parts: list[str]) -> None:
     assert split_values(",".join(parts)) == parts
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("xception", "timm/legacy_xception"), ("timm/tv_resnet34", "timm/resnet34.tv_in1k")]
+)
+def test_an_older_name_of_a_network_is_resolved_and_said(configured: Configure, name: str, meant: str) -> None:
+    config = configured(f"model={name}")
+    assert config.model.name == meant
+    assert config.notes == (f"model={name}: an older name of {meant}",)

@@ -132,7 +132,8 @@ def _model(value: str, options: Options, source_for: SourceFor) -> Resolved:
     """A registered network, or a run or saved model from which to continue."""
     if value and not value.startswith(LOCAL_STARTS) and options.has("model", value):
         folder = None if options.has_yaml("model", value) else saved_in(value, options.registry)
-        taken = _taken("model", value, "model")
+        notes = (_taken("model", value, "model"), _renamed(value, options))
+        taken = "; ".join(note for note in notes if note)
         return Resolved(value, note=taken) if folder is None else _continued(folder / "zoo.json", value, note=taken)
     if not looks_like_path(value):
         return Resolved(value)  # unknown: checked with the other choices
@@ -188,6 +189,14 @@ def _taken(group: str, value: str, what: str) -> str:
     if not exists(value):
         return ""
     return f"{group}={value}: took the registered {what}; write {group}=./{value} for the path"
+
+
+def _renamed(value: str, options: Options) -> str:
+    """That a library calls a network by another name now, where it does."""
+    if options.has_yaml("model", value):
+        return ""
+    entry = options.registry.get("model", value)
+    return "" if entry.name == value.rpartition("/")[2] else f"model={value}: an older name of {entry.full_name}"
 
 
 def _visible(folder: Path) -> list[str]:
