@@ -51,6 +51,27 @@ def test_bank_that_is_torn_is_computed_anew(tmp_path, damage):
     assert load_or_compute("k", folder=tmp_path, count=5, compute=compute).cached
 
 
+def test_bank_that_other_processes_do_not_find_is_computed_with_them(tmp_path):
+    """One of two runs wrote it between the looks of this process and of another."""
+    compute, calls = counted(FEATURES)
+    load_or_compute("k", folder=tmp_path, count=5, compute=compute)
+    asked = []
+
+    def not_all(found):
+        asked.append(found)
+        return False
+
+    again = load_or_compute("k", folder=tmp_path, count=5, compute=compute, everywhere=not_all)
+    assert (asked, again.cached, len(calls)) == ([True], False, 2)
+
+
+def test_bank_that_this_process_does_not_find_asks_the_others_too(tmp_path):
+    """All ask or none: an answer that one process does not wait for would be taken for its next question."""
+    asked = []
+    load_or_compute("k", folder=tmp_path, count=5, compute=counted(FEATURES)[0], everywhere=lambda v: asked.append(v))
+    assert asked == [False]
+
+
 def test_bank_of_another_size_is_not_believed(tmp_path):
     load_or_compute("k", folder=tmp_path, count=5, compute=counted(FEATURES)[0])
     longer = np.concatenate([FEATURES, FEATURES[:1]])

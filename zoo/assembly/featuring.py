@@ -15,6 +15,7 @@ from zoo.contracts.model import LoadReport, Model
 from zoo.features.bank import FeatureBank, bank_key, load_or_compute
 from zoo.imaging.preprocess import GENERATION
 from zoo.models.build import features_of
+from zoo.training.devices import true_everywhere
 from zoo.training.inference import run_over
 
 if TYPE_CHECKING:
@@ -70,4 +71,5 @@ def bank_of(
         count=len(everything),
         compute=compute,
         write=session.main,
+        everywhere=lambda found: true_everywhere(found, session.accelerator),
     )

@@ -40,6 +40,7 @@ def load_or_compute(
     count: int,
     compute: Callable[[], tuple[NDArray[np.float32], NDArray[np.int64]]],
     write: bool = True,
+    everywhere: Callable[[bool], bool] = bool,
 ) -> FeatureBank:
     """The bank of this key from the cache, or computed and kept there.
 
@@ -49,6 +50,9 @@ def load_or_compute(
         count: Number of images; a cached bank of another size is torn and computed anew.
         compute: One pass of the backbone: features and the positions they belong to, sorted, all of them.
         write: Whether this process may write (one of several does).
+        everywhere: Whether something holds in all processes that run this together. They compute together or not at
+            all: a bank that another run finishes between two looks, or that lies on one machine of several, would
+            leave those that did not find it waiting for the others.
 
     Raises:
         ValueError: The pass left images out.
@@ -56,7 +60,7 @@ def load_or_compute(
     file = None if folder is None else folder / f"{key}.npy"
     if file is not None:
         kept = _read(file, count)
-        if kept is not None:
+        if everywhere(kept is not None) and kept is not None:
             return FeatureBank(kept, cached=True)
     features, positions = compute()
     if len(positions) != count or not np.array_equal(positions, np.arange(count)):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import nn
 
 from zoo.errors import UserError
@@ -79,6 +79,13 @@ def all_agree(values: Sequence[Any], accelerator: Accelerator) -> list[Any]:
     if accelerator.num_processes > 1:
         broadcast_object_list(shared, from_process=0)
     return shared
+
+
+def true_everywhere(value: bool, accelerator: Accelerator) -> bool:
+    """Whether it is true in every process; all of them must ask."""
+    if accelerator.num_processes == 1:
+        return value
+    return all(gather_object([value]))
 
 
 def keep_freed_memory() -> bool:
