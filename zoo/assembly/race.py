@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from zoo.assembly.pool import Pool
 from zoo.assembly.precision import PrecisionChoice
 from zoo.assembly.recommendation import RoundLog, Row
 from zoo.assembly.session import Session
+from zoo.assembly.track import Track
 from zoo.config.compose import configure
 from zoo.contracts.evaluation import Interval
 from zoo.contracts.model import LoadReport, Model
@@ -33,7 +34,7 @@ from zoo.features.ranking import h_score, log_evidence, neighbour_score
 from zoo.training.latency import median_latency_ms
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 _Result = TypeVar("_Result")
 
@@ -42,43 +43,6 @@ MOST_HINTED = 2000
 
 KEPT_PARAMETERS = 100_000_000
 """Networks of so many parameters in all stay in memory between the measurement of latency and the first round."""
-
-
-@dataclass
-class Track:
-    """What is known of one candidate so far.
-
-    Attributes:
-        places: int64[n] places in the pool of the images whose features are known; bad files are left out.
-        features: float32[n, D].
-        taken: Images of the pool that were read, bad files included.
-        scores: Images of a round to the score of each of its good images.
-        feature_s: Seconds an image, for reading it and for its features.
-        scoring_s: Seconds an image of fitting the probe.
-    """
-
-    candidate: Candidate
-    latency_ms: float = float("nan")
-    input_px: int | None = None
-    feature_dim: int | None = None
-    warning: str = ""
-    status: str = ""
-    reason: str = ""
-    places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
-    features: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    taken: int = 0
-    scores: dict[int, NDArray[np.float64]] = field(default_factory=dict)
-    feature_s: float = 0.0
-    scoring_s: float = 0.0
-
-    @property
-    def name(self) -> str:
-        """What a user writes for it."""
-        return self.candidate.name
-
-    def standing(self, images: int) -> Standing:
-        """How it came out of a round."""
-        return Standing(self.name, float(self.scores[images].mean()), self.feature_s, self.scoring_s)
 
 
 @dataclass(frozen=True)
@@ -128,8 +92,14 @@ class Race:
             first_images(total, classes=classes, budget=self.budget_s is not None), tuple(track.name for track in ready)
         )
         while plan is not None and plan.names:
-            standings = self._play(plan)
-            plan = next_round(standings, done=plan.images, total=total, left_s=self._left_s())
+            standings, done = self._play(plan), plan.images
+            plan = next_round(standings, done=done, total=total, left_s=self._left_s())
+            if plan is None and done < total:
+                left = duration(max(0.0, self._left_s()))
+                self.session.console.say(
+                    f"what is left of the budget ({left}) is too short for a round on more of the {total} images; "
+                    "budget=null takes all"
+                )
 
     def row(self, track: Track, *, chance: float) -> Row:
         """The candidate's line in the table, with the hints on the images it got to."""
@@ -152,17 +122,23 @@ class Race:
         if not track.scores:
             return known
         images = max(track.scores)
-        data = Labelled(track.features, self.pool.targets[track.places])
-        hinted = Labelled(data.features[:MOST_HINTED], data.targets[:MOST_HINTED])
-        groups = self.pool.groups_of(track.places)
+        evidence, h, neighbours = track.hints or self._hints(track)
         return dataclasses.replace(
             known,
             score=self.interval(track, images),
             images=len(track.scores[images]),
-            log_evidence=log_evidence(hinted, classes=len(self.pool.listing.classes)),
-            h_score=h_score(hinted),
-            neighbours=neighbour_score(data, task=self.pool.listing.task, groups=groups),
+            log_evidence=evidence,
+            h_score=h,
+            neighbours=neighbours,
         )
+
+    def _hints(self, track: Track) -> tuple[float, float, float]:
+        """LogME, H-score, and the neighbours' score."""
+        data = Labelled(track.features, self.pool.targets[track.places])
+        few = Labelled(data.features[:MOST_HINTED], data.targets[:MOST_HINTED])
+        listing, groups = self.pool.listing, self.pool.groups_of(track.places)
+        near = neighbour_score(data, task=listing.task, groups=groups)
+        return log_evidence(few, classes=len(listing.classes)), h_score(few), near
 
     def interval(self, track: Track, images: int) -> Interval:
         """Its score in the round of so many images, with the 95 % interval."""
@@ -253,7 +229,7 @@ class Race:
         done: list[Track] = []
         for name in plan.names:
             track = by_name[name]
-            if done and self._left_s() <= track.feature_s * (plan.images - track.taken):
+            if done and self._left_s() <= track.cost_s(plan.images):
                 if not track.scores:
                     self._no_time(track)
                 continue
@@ -286,6 +262,9 @@ class Race:
         if scores is None:
             return False
         track.scores[images] = scores
+        if images == len(self.pool.samples):
+            track.hints = self._hints(track)
+            track.features = track.features[:0]
         track.scoring_s = (time.monotonic() - start) / images
         self.session.console.say(
             f"  {track.name}: {100 * scores.mean():.1f} % on {len(scores)} images, {track.latency_ms:.1f} ms an image"

@@ -97,7 +97,7 @@ class Recommendation:
 
     Attributes:
         rows: The scored ones first, best first; those of earlier rounds behind those of later ones.
-        notes: What was left out, and what was decided.
+        notes: What was decided about the data, what was left out, and what there is to know of some weights.
         facts: Data, machine, versions, budget, seed: for the JSON.
     """
 
@@ -142,10 +142,10 @@ def advise(
         return Advice(names[best], (alone,), False, images, tuple(names), comparison)
     alike = [i for i in others if not comparison.apart(i)]
     if not alike:
-        gap = comparison.difference[others[0]]
+        gap = _points(comparison.difference[others[0]])
         lines = (
             f"take {names[best]}: {score} on {count}",
-            f"{_points(gap)} better than {names[others[0]]}, the next, on the same images: that is no chance",
+            f"it can be told from all others: {names[others[0]]}, the next, is {gap} behind on the same images",
         )
         return Advice(names[best], lines, True, images, tuple(names), comparison)
     near = [i for i in alike if comparison.difference[i].value <= NEAR and latencies[i] * QUICKER <= latencies[best]]
@@ -186,11 +186,11 @@ def _unsure(
 
 
 def _percent(score: Interval) -> str:
-    return f"{100 * score.value:.1f} % ({100 * score.low:.1f} to {100 * score.high:.1f})"
+    return f"{100 * score.value:.1f} % (95 % interval {100 * score.low:.1f} to {100 * score.high:.1f})"
 
 
 def _points(gap: Interval) -> str:
-    return f"{100 * gap.value:.1f} points ({100 * gap.low:.1f} to {100 * gap.high:.1f})"
+    return f"{100 * gap.value:.1f} points (95 % interval {100 * gap.low:.1f} to {100 * gap.high:.1f})"
 
 
 def cells_of(row: Row, short_count: str) -> tuple[str, ...]:

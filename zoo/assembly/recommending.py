@@ -15,10 +15,11 @@ from zoo.assembly.console import Console
 from zoo.assembly.data import open_data
 from zoo.assembly.halving import RULE
 from zoo.assembly.pool import Pool
-from zoo.assembly.race import Race, Track
+from zoo.assembly.race import Race
 from zoo.assembly.recommendation import Recommendation, Row, advise
 from zoo.assembly.session import Session
 from zoo.assembly.start import now
+from zoo.assembly.track import Track
 from zoo.config.compose import configure, to_plain
 from zoo.config.run_config import FinetuneConfig
 from zoo.data.listing import Listing

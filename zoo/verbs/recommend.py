@@ -185,6 +185,7 @@ def _folder(arguments: Arguments) -> Iterator[RunFolder]:
         UserError: It exists and is not an empty folder, or cannot be made.
     """
     from zoo.artifacts.run_folder import RunFolder
+    from zoo.files import write_error
 
     named = arguments.get("out")
     if named is None:
@@ -192,14 +193,18 @@ def _folder(arguments: Arguments) -> Iterator[RunFolder]:
         made = [folder.path, folder.path.parent, folder.path.parent.parent]
     else:
         path = Path(named).expanduser()
-        made = [] if path.exists() else [path]
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(
                 f"{str(path)!r} is there already; nothing in it was changed",
                 where=f"out={named}",
                 allowed="a folder that is new or empty",
             )
-        folder = RunFolder.at(path)
+        made = [each for each in (path, *path.parents) if not each.exists()]
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(error, path) from error
+        folder = RunFolder(path)
     try:
         yield folder
     except BaseException:
@@ -216,5 +221,6 @@ def _show(found: Recommendation, *, as_json: bool) -> None:
     print_table(COLUMNS, cells, as_json=as_json)
     stream = sys.stderr if as_json else sys.stdout
     stream.write(f"ms: one image on {found.machine}; LogME, H-score and kNN are hints beside the probe\n")
-    for note in found.notes:
-        stream.write(f"note: {note}\n")
+    for row in found.rows:
+        if row.status == "scored" and row.reason:
+            stream.write(f"note: {row.name}: {row.reason}\n")
