@@ -19,13 +19,13 @@ from zoo_plugins.caffe_input import (
 )
 from zoo_plugins.caffe_layers import foreign_layers
 from zoo_plugins.caffe_net import TEXT_SUFFIXES, net_layers, read_net, trace_flow, with_blobs
-from zoo_plugins.option_checks import check_choice
+from zoo_plugins.channel_order import OrderOption, check_order, choose_order, input_channels
 
 from zoo.contracts.importing import ForeignModel
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
-    from zoo.contracts.importing import ForeignLayer, Forward
+    from zoo.contracts.importing import Forward
     from zoo.imaging.preprocess import Preprocess
 
 
@@ -47,17 +47,17 @@ class CaffeImporter:
     def __init__(
         self,
         *,
-        channel_order: Literal["auto", "bgr", "rgb"] = "auto",
+        channel_order: OrderOption = "auto",
         mean_values: tuple[float, ...] | None = None,
         mean_file: str | None = None,
         scale: float | None = None,
     ) -> None:
-        check_choice(channel_order, where="importer.channel_order", choices=("auto", "bgr", "rgb"))
+        check_order(channel_order)
         if mean_values is not None and mean_file is not None:
             raise UserError(
                 "both mean_values and mean_file are given", where="importer.mean_file", do="leave one of them out"
             )
-        self.channel_order = channel_order
+        self.channel_order: OrderOption = channel_order
         self.mean_values = None if mean_values is None else tuple(float(value) for value in mean_values)
         self.mean_file = None if mean_file is None else Path(mean_file).expanduser()
         self.scale = scale
@@ -88,10 +88,7 @@ class CaffeImporter:
         found = foreign_layers(layers, flow, where=str(definition or path), notes=notes)
         pools = pooling_note(layers)
         notes += [pools] if pools else []
-        channels, order = _input_channels(found), self.channel_order
-        if order == "auto":
-            order = "bgr" if channels == 3 else "rgb"
-            notes += ["its first layer was taken to read B, G, R, as Caffe's images are"] if channels == 3 else []
+        order, channels = choose_order(self.channel_order, found, notes=notes), input_channels(found)
         shape = input_shape(net, layers)
         if shape is None and pixels is not None and pixels.crop_px:
             shape = (channels, pixels.crop_px, pixels.crop_px)
@@ -139,12 +136,3 @@ class CaffeImporter:
         notes += [f"pixels are prepared as the options {', '.join(used)} say"] if used else []
         stated: Preprocess = build_preprocess(pixels, shape=shape, channels=channels, order=order, where=where)
         return stated
-
-
-def _input_channels(layers: list[ForeignLayer]) -> int:
-    """Channels that the first layer reads."""
-    first = layers[0]
-    if first.kind == "norm":
-        return int(first.tensors["weight"].size)
-    groups = first.facts.get("groups", 1) if first.kind == "conv" else 1
-    return int(first.tensors["weight"].shape[1]) * int(groups)

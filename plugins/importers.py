@@ -30,3 +30,10 @@ def register_importers(register: Register) -> None:
         source="arXiv:1408.5093",
         suffixes=(".caffemodel",),
     )
+    register(
+        "caffe2",
+        "zoo_plugins.caffe2_importer:Caffe2Importer",
+        summary="Caffe2's weights (init_net.pb), with definition=predict_net.pb or without",
+        source="https://caffe2.ai/docs/operators-catalogue.html",
+        suffixes=(".pb",),
+    )

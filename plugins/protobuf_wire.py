@@ -103,6 +103,7 @@ def _records(data: memoryview, where: str) -> Iterator[tuple[int, int, int | mem
     """Field number, wire type and raw value of each record."""
     at = 0
     while at < len(data):
+        start = at
         key, at = _varint(data, at, where)
         number, wire = key >> 3, key & 7
         if number == 0:
@@ -119,8 +120,32 @@ def _records(data: memoryview, where: str) -> Iterator[tuple[int, int, int | mem
             raise broken(where, f"field {number} has the unknown wire type {wire}")
         if length > len(data) - at:
             raise broken(where, f"field {number} says {length} bytes where {len(data) - at} are left")
-        yield number, wire, data[at : at + length]
-        at += length
+        if wire == LENGTH:
+            yield number, wire, data[at : at + length]
+            at += length
+            continue
+        run, at = _run(data, start, at, step=at + length - start)
+        yield number, wire, run
+
+
+def _run(data: memoryview, start: int, at: int, *, step: int) -> tuple[memoryview, int]:
+    """Values of records of fixed width with one key that follow each other, and where the next record begins.
+
+    Caffe2 writes each number of a tensor as a record of its own; one by one that would be minutes.
+    """
+    content = np.frombuffer(data, np.uint8)
+    width, most = at - start, (len(data) - start) // step
+    key, count, window = content[start:at], 1, 64
+    while count < most:
+        end = min(most, count + window)
+        block = content[start + count * step : start + end * step].reshape(-1, step)
+        same = (block[:, :width] == key).all(axis=1)
+        if not same.all():
+            count += int(same.argmin())
+            break
+        count, window = end, window * 4
+    records = content[start : start + count * step].reshape(count, step)
+    return memoryview(records[:, width:].tobytes()), start + count * step
 
 
 def _varint(data: memoryview, at: int, where: str) -> tuple[int, int]:

@@ -1,0 +1,348 @@
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from google.protobuf import text_format
+from support.importing import fill, relative_difference
+from support.protobuf_schemas import compile_proto
+from torch import nn
+from torch.nn import functional
+from zoo_plugins.caffe2_importer import Caffe2Importer
+
+from zoo.errors import UserError
+
+PB = compile_proto(Path(__file__).parent / "protos" / "caffe2.proto")
+
+
+class Nets:
+    """An init_net and a predict_net that grow together, as Caffe2's model builder and mobile_exporter make them."""
+
+    def __init__(self, shape, seed=0):
+        self.init, self.predict = PB.NetDef(name="net_init"), PB.NetDef(name="net", external_input=["data"])
+        self.rng = np.random.default_rng(seed)
+        self.fill("data", "ConstantFill", shape=[1, *shape])
+
+    def fill(self, name, kind="GivenTensorFill", values=None, shape=None):
+        op = self.init.op.add(type=kind, output=[name])
+        op.arg.add(name="shape", ints=np.shape(values) if shape is None else shape)
+        if values is not None:
+            op.arg.add(name="values", floats=np.asarray(values, np.float32).ravel())
+            self.predict.external_input.append(name)
+        return op
+
+    def op(self, kind, inputs, outputs, **arguments):
+        op = self.predict.op.add(type=kind, input=inputs, output=outputs)
+        for name, value in arguments.items():
+            argument = op.arg.add(name=name)
+            if isinstance(value, float):
+                argument.f = value
+            elif isinstance(value, int):
+                argument.i = value
+            elif isinstance(value, str):
+                argument.s = value.encode()
+            else:
+                argument.ints.extend(value)
+        return outputs[0]
+
+    def conv(self, name, blob, inputs, outputs, kernel, *, bias=True, **arguments):
+        self.fill(
+            f"{name}_w", values=self.rng.normal(0, (inputs * kernel**2) ** -0.5, (outputs, inputs, kernel, kernel))
+        )
+        names = [blob, f"{name}_w"]
+        if bias:
+            self.fill(f"{name}_b", values=self.rng.normal(0, 0.1, outputs))
+            names.append(f"{name}_b")
+        return self.op("Conv", names, [name], kernel=kernel, order="NCHW", **arguments)
+
+    def norm(self, blob, width, **arguments):
+        name = f"{blob}_bn"
+        self.fill(f"{name}_s", values=self.rng.uniform(0.5, 1.5, width))
+        self.fill(f"{name}_b", values=self.rng.normal(0, 0.2, width))
+        self.fill(f"{name}_rm", values=self.rng.normal(0, 0.3, width))
+        self.fill(f"{name}_riv", values=self.rng.uniform(0.5, 2, width))
+        inputs = [blob, *(f"{name}_{role}" for role in ("s", "b", "rm", "riv"))]
+        return self.op("SpatialBN", inputs, [name], is_test=1, order="NCHW", **arguments)
+
+    def dense(self, name, blob, inputs, outputs):
+        self.fill(f"{name}_w", values=self.rng.normal(0, inputs**-0.5, (outputs, inputs)))
+        self.fill(f"{name}_b", values=self.rng.normal(0, 0.1, outputs))
+        return self.op("FC", [blob, f"{name}_w", f"{name}_b"], [name])
+
+    def write(self, folder):
+        (folder / "init_net.pb").write_bytes(self.init.SerializeToString())
+        (folder / "predict_net.pb").write_bytes(self.predict.SerializeToString())
+        return folder / "init_net.pb", folder / "predict_net.pb"
+
+
+def residual():
+    """The beginning of Caffe2's ResNet: a stem, a block with a shortcut of its own, one in place rectifier each."""
+    nets = Nets((3, 12, 12))
+    nets.conv("conv1", "data", 3, 8, 3, bias=False, stride=2, pad=1)
+    blob = nets.norm("conv1", 8, epsilon=1e-3)
+    nets.op("Relu", [blob], [blob])
+    nets.conv("res2_0_branch2a", blob, 8, 4, 1, bias=False)
+    inner = nets.norm("res2_0_branch2a", 4)
+    nets.op("Relu", [inner], [inner])
+    nets.conv("res2_0_branch2b", inner, 4, 12, 3, bias=False, pad_t=1, pad_l=1, pad_b=1, pad_r=1)
+    inner = nets.norm("res2_0_branch2b", 12)
+    nets.conv("res2_0_branch1", blob, 8, 12, 1, bias=False)
+    shortcut = nets.norm("res2_0_branch1", 12)
+    nets.op("Sum", [inner, shortcut], [inner])
+    nets.op("Relu", [inner], [inner])
+    nets.op("AveragePool", [inner], ["pool5"], global_pooling=1)
+    nets.dense("pred", "pool5", 12, 5)
+    nets.op("Softmax", ["pred"], ["softmax"])
+    return nets
+
+
+class Residual(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.BatchNorm2d(8, eps=1e-3)
+        self.conv2, self.bn2 = nn.Conv2d(8, 4, 1, bias=False), nn.BatchNorm2d(4)
+        self.conv3, self.bn3 = nn.Conv2d(4, 12, 3, padding=1, bias=False), nn.BatchNorm2d(12)
+        self.downsample, self.bn4 = nn.Conv2d(8, 12, 1, bias=False), nn.BatchNorm2d(12)
+        self.fc = nn.Linear(12, 5)
+
+    def forward(self, images):
+        stem = self.bn1(self.conv1(images)).relu()
+        inner = self.bn3(self.conv3(self.bn2(self.conv2(stem)).relu()))
+        return self.fc((inner + self.bn4(self.downsample(stem))).relu().mean((2, 3)))
+
+
+def run(nets, images):
+    """What Caffe2 computes for float[B, 3, H, W], operator by operator, from its operators' catalogue; in float64."""
+    blobs = {
+        op.output[0]: torch.tensor(np.reshape(op.arg[1].floats, tuple(op.arg[0].ints)), dtype=torch.float64)
+        for op in nets.init.op
+        if op.type == "GivenTensorFill"
+    }
+    blobs["data"] = torch.from_numpy(images)
+    for op in nets.predict.op:
+        given = {item.name: item for item in op.arg}
+        inputs = [blobs[name] for name in op.input]
+        if op.type == "Conv":
+            pad = given["pad"].i if "pad" in given else given["pad_t"].i if "pad_t" in given else 0
+            bias = inputs[2] if len(inputs) > 2 else None
+            result = functional.conv2d(inputs[0], inputs[1], bias, given["stride"].i if "stride" in given else 1, pad)
+        elif op.type == "SpatialBN":
+            scale, shift, mean, variance = (value.reshape(1, -1, 1, 1) for value in inputs[1:])
+            epsilon = given["epsilon"].f if "epsilon" in given else 1e-5
+            result = (inputs[0] - mean) / torch.sqrt(variance + epsilon) * scale + shift
+        elif op.type == "FC":
+            result = inputs[0].flatten(1) @ inputs[1].T + inputs[2]
+        elif op.type == "Relu":
+            result = inputs[0].clamp(min=0)
+        elif op.type == "Sum":
+            result = sum(inputs)
+        elif op.type == "AveragePool":
+            result = inputs[0].mean((2, 3), keepdim=True)
+        elif op.type == "Softmax":
+            continue
+        blobs[op.output[0]] = result
+    return result.numpy()
+
+
+def read(nets, folder, *, definition=True, **options):
+    init, predict = nets.write(folder)
+    return Caffe2Importer(**options).read(init, definition=predict if definition else None)
+
+
+def test_a_residual_net_gives_caffe2_s_outputs(tmp_path):
+    nets, images = residual(), np.random.default_rng(1).normal(0, 1, (3, 3, 12, 12))
+    foreign = read(nets, tmp_path)
+    module = fill(foreign, Residual(), (3, 12, 12))
+    assert relative_difference(module, images[:, ::-1], run(nets, images)) < 1e-5
+    assert foreign.order == "execution"
+    assert foreign.input_shape == (3, 12, 12)
+    assert foreign.architecture == "net"
+    assert "riv are variances" in " ".join(foreign.notes)
+
+
+def test_layers_say_what_they_read(tmp_path):
+    found = {layer.name: layer for layer in read(residual(), tmp_path).layers}
+    assert found["conv1"].after == ()
+    assert found["conv1_bn"].after == ("conv1",)
+    assert found["res2_0_branch1"].after == ("conv1_bn",)
+    assert found["pred"].after == ("res2_0_branch2b_bn", "res2_0_branch1_bn")
+    assert found["conv1_bn"].facts == {"epsilon": pytest.approx(1e-3), "direct": True}
+    assert found["conv1"].facts == {"groups": 1, "stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
+
+
+def test_without_a_predict_net_names_put_the_layers_together(tmp_path):
+    nets = residual()
+    whole, named = read(nets, tmp_path), read(nets, tmp_path, definition=False, epsilon=1e-3)
+    assert named.order == "file"
+    assert [layer.name for layer in named.layers] == [layer.name for layer in whole.layers]
+    assert all(layer.after is None for layer in named.layers)
+    for left, right in zip(whole.layers, named.layers, strict=True):
+        assert left.kind == right.kind
+        assert list(left.tensors) == list(right.tensors)
+        assert all(np.array_equal(left.tensors[role], right.tensors[role]) for role in left.tensors)
+    assert named.layers[1].facts == {"epsilon": 1e-3}
+    assert "importer.epsilon" in " ".join(named.notes)
+
+
+def test_a_predict_net_may_be_text(tmp_path):
+    nets = residual()
+    init, _ = nets.write(tmp_path)
+    text = tmp_path / "predict_net.pbtxt"
+    text.write_text(text_format.MessageToString(nets.predict))
+    found = Caffe2Importer().read(init, definition=text)
+    assert [layer.after for layer in found.layers] == [layer.after for layer in read(nets, tmp_path).layers]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "facts"),
+    [
+        ({"strides": [2, 1], "pads": [1, 2, 3, 4]}, {"stride": (2, 1), "padding": (1, 2, 3, 4)}),
+        ({"stride_h": 3, "stride_w": 2, "pad_l": 1}, {"stride": (3, 2), "padding": (0, 1, 0, 0)}),
+        ({"legacy_pad": 2, "dilation": 2}, {"dilation": (2, 2), "padding": "same"}),
+        ({"legacy_pad": 1, "dilations": [1, 2]}, {"dilation": (1, 2), "padding": "valid"}),
+        ({"group": 2}, {"groups": 2}),
+    ],
+)
+def test_the_geometry_of_convolutions_is_stated(tmp_path, arguments, facts):
+    nets = Nets((4, 9, 9))
+    nets.conv("c", "data", 4 // arguments.get("group", 1), 4, 3, **arguments)
+    plain = {"groups": 1, "stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+    assert read(nets, tmp_path).layers[0].facts == plain | facts
+
+
+def test_a_bias_may_be_filled_with_one_value(tmp_path):
+    nets = Nets((1, 4, 4))
+    nets.conv("c", "data", 1, 2, 1, bias=False)
+    nets.predict.op[0].input.append("c_b")
+    nets.fill("c_b", "ConstantFill", shape=[2]).arg.add(name="value", f=0.5)
+    for definition in (True, False):
+        assert read(nets, tmp_path, definition=definition).layers[0].tensors["bias"].tolist() == [0.5, 0.5]
+
+
+def test_what_the_predict_net_does_not_use_is_said(tmp_path):
+    nets = residual()
+    nets.fill("aux_w", values=np.ones((2, 2)))
+    foreign = read(nets, tmp_path)
+    assert "aux_w" in " ".join(foreign.notes)
+    assert "aux" not in [layer.name for layer in foreign.layers]
+
+
+def test_the_order_of_colours_can_be_said(tmp_path):
+    assert read(residual(), tmp_path).channel_order == "bgr"
+    assert read(residual(), tmp_path, channel_order="rgb").channel_order == "rgb"
+    with pytest.raises(UserError, match="not a value"):
+        Caffe2Importer(channel_order="gbr")
+    with pytest.raises(UserError, match="epsilon"):
+        Caffe2Importer(epsilon=-1)
+
+
+def random_fill(nets):
+    nets.init.op[1].type = "XavierFill"
+
+
+def short(nets):
+    del nets.init.op[1].arg[1].floats[0]
+
+
+def huge(nets):
+    nets.init.op[1].arg[0].ints[:] = [2**40, 2**40, 2, 2]
+
+
+def negative(nets):
+    nets.init.op[1].arg[0].ints[:] = [-8, -3, 3, 3]
+
+
+def no_values(nets):
+    del nets.init.op[1].arg[1]
+
+
+def missing(nets):
+    del nets.init.op[1]
+
+
+def scaled(nets):
+    nets.fill("scale_w", values=np.ones(8))
+    nets.op("Mul", ["conv1_bn", "scale_w"], ["conv1_bn"], broadcast=1)
+
+
+def shifted(nets):
+    nets.fill("shift", "ConstantFill", shape=[8])
+    nets.op("Add", ["conv1_bn", "shift"], ["conv1_bn"], broadcast=1)
+
+
+def slopes(nets):
+    nets.fill("p_w", values=np.ones(8))
+    nets.op("PRelu", ["conv1_bn", "p_w"], ["conv1_bn"])
+
+
+def other_order(nets):
+    nets.predict.op[0].arg[1].s = b"NHWC"
+
+
+def odd_axis(nets):
+    nets.predict.op[-2].arg.add(name="axis", i=2)
+
+
+def short_norm(nets):
+    nets.predict.op[1].input.pop()
+
+
+def no_operators(nets):
+    del nets.init.op[:]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (random_fill, "'XavierFill' for conv1_w"),
+        (short, "conv1_w says it has 8 x 3 x 3 x 3 values and has 215"),
+        (huge, "values and has 216"),
+        (negative, "conv1_w says it has -8"),
+        (no_values, "and has 0"),
+        (missing, "no stored values for conv1_w"),
+        (scaled, "scale_w is read by the operator 'Mul'"),
+        (shifted, "shift is read by the operator 'Add'"),
+        (slopes, "p_w is read by the operator 'PRelu'"),
+        (other_order, "NHWC"),
+        (odd_axis, "axes of its own"),
+        (short_norm, "SpatialBN 'conv1_bn' has"),
+        (no_operators, "no operators of Caffe2"),
+    ],
+)
+def test_what_cannot_be_expressed_is_refused_by_name(tmp_path, change, words):
+    nets = copy.deepcopy(residual())
+    change(nets)
+    with pytest.raises(UserError, match=words) as caught:
+        read(nets, tmp_path)
+    assert "_net.pb" in str(caught.value)
+
+
+def test_names_that_belong_to_no_layer_are_refused(tmp_path):
+    nets = residual()
+    nets.fill("p_Slope", values=np.ones(8))
+    with pytest.raises(UserError, match="p_Slope"):
+        read(nets, tmp_path, definition=False)
+
+
+def test_the_wrong_file_of_the_two_is_refused(tmp_path):
+    init, predict = residual().write(tmp_path)
+    with pytest.raises(UserError, match="does not fill a tensor"):
+        Caffe2Importer().read(predict)
+    init.write_bytes(Nets((3, 4, 4)).init.SerializeToString())
+    with pytest.raises(UserError, match="holds no values"):
+        Caffe2Importer().read(init)
+
+
+def test_torn_files_are_refused_and_others_are_not_taken_for_ours(tmp_path):
+    init, predict = residual().write(tmp_path)
+    importer = Caffe2Importer()
+    assert importer.reads(init)
+    assert not importer.reads(predict)
+    assert not importer.reads(tmp_path / "missing.pb")
+    assert importer.forward(init) is None
+    whole = init.read_bytes()
+    for content in (whole[:-3], whole[: len(whole) // 2], b"", b"\x00" * 40):
+        init.write_bytes(content)
+        with pytest.raises(UserError, match="cannot be read|says it has|does not fill"):
+            importer.read(init)
