@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from zoo.contracts.importing import ForeignPool
 from zoo.errors import UserError
 
 Pads = tuple[int, ...]
@@ -20,12 +21,19 @@ class Trail:
         pads: Zeros (top, left, bottom, right) put around it that no convolution has taken yet.
         direct: It is a layer's result itself.
         channels_last: Its map is [H, W, C].
+        pools: (name of the call, pooling) since the layers that it comes from.
     """
 
     after: tuple[str, ...] = ()
     pads: Pads = (0, 0, 0, 0)
     direct: bool = False
     channels_last: bool = False
+    pools: tuple[tuple[str, ForeignPool], ...] = ()
+
+    @property
+    def pool_fact(self) -> tuple[ForeignPool, ...]:
+        """The poolings, for a layer's facts."""
+        return tuple(pool for _, pool in self.pools)
 
 
 def start_trail(*, channels_last: bool = False) -> Trail:
@@ -36,7 +44,8 @@ def start_trail(*, channels_last: bool = False) -> Trail:
 def pass_on(trails: Sequence[Trail]) -> Trail:
     """The result of an operator without values."""
     after = tuple(dict.fromkeys(itertools.chain.from_iterable(trail.after for trail in trails)))
-    return Trail(after, channels_last=any(trail.channels_last for trail in trails))
+    pools = tuple(dict.fromkeys(itertools.chain.from_iterable(trail.pools for trail in trails)))
+    return Trail(after, channels_last=any(trail.channels_last for trail in trails), pools=pools)
 
 
 def missing_library(name: str, what: str) -> UserError:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from zoo_plugins.foreign_graphs import Trail, pass_on, start_trail
 from zoo_plugins.keras_files import Stored
 from zoo_plugins.keras_graphs import Call
 
-from zoo.contracts.importing import ForeignLayer
+from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError
 
 PLAIN = frozenset(
@@ -34,6 +35,8 @@ ROLES: Mapping[str, tuple[str, ...]] = {
     "BatchNormalization": ("gamma", "beta", "moving_mean", "moving_variance"),
 }
 """Layers with values, and their roles in the order in which Keras 3 numbers them."""
+
+POOLS: Mapping[str, Literal["max", "avg"]] = {"MaxPooling2D": "max", "AveragePooling2D": "avg"}
 
 Array = NDArray[np.float32]
 
@@ -82,11 +85,9 @@ class LayerReader:
         if call.class_name == "ZeroPadding2D":
             (top, bottom), (left, right) = _two_sided(call.config["padding"])
             pads = before[0].pads if before else trail.pads
-            return Trail(
-                trail.after,
-                pads=(pads[0] + top, pads[1] + left, pads[2] + bottom, pads[3] + right),
-                channels_last=trail.channels_last,
-            )
+            return replace(trail, pads=(pads[0] + top, pads[1] + left, pads[2] + bottom, pads[3] + right))
+        if call.class_name in POOLS:
+            return replace(trail, pools=(*trail.pools, (call.path, _pool(call, before[0] if before else trail))))
         return trail
 
     def _valued(self, call: Call, trail: Trail) -> Trail:
@@ -124,7 +125,7 @@ class LayerReader:
 
     def _add(self, name: str, kind: Any, tensors: Mapping[str, Array], facts: Mapping[str, Any], trail: Trail) -> None:
         plain = {role: np.ascontiguousarray(values) for role, values in tensors.items()}
-        self.layers.append(ForeignLayer(name, kind, plain, facts, trail.after))
+        self.layers.append(ForeignLayer(name, kind, plain, {**facts, "pools": trail.pool_fact}, trail.after))
 
 
 def values_of(call: Call, stored: Stored | None) -> dict[str, Array]:
@@ -220,6 +221,17 @@ def _geometry(call: Call, trail: Trail) -> dict[str, Any]:
         "dilation": _pair(config.get("dilation_rate", 1)),
         "padding": stated,
     }
+
+
+def _pool(call: Call, trail: Trail) -> ForeignPool:
+    """A pooling over windows, with the zeros of a padding layer before it."""
+    kernel = _pair(call.config.get("pool_size", 2))
+    stride = call.config.get("strides")
+    padding = str(call.config.get("padding", call.config.get("border_mode", "valid"))).lower()
+    if any(trail.pads) and padding == "same":
+        raise UserError(f"the layer {call.path!r} pads what was padded already", where="source")
+    stated = trail.pads if any(trail.pads) else padding
+    return ForeignPool(POOLS[call.class_name], kernel, kernel if stride is None else _pair(stride), stated)
 
 
 def _pair(value: Any) -> tuple[int, int]:

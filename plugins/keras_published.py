@@ -70,7 +70,7 @@ def _vgg(blocks: tuple[int, ...], head: str) -> _Plan:
     for block, count in enumerate(blocks, 1):
         for conv in range(1, count + 1):
             x = plan.add(f"block{block}_conv{conv}", "Conv2D", x, padding="same", activation="relu")
-        x = plan.add(f"block{block}_pool", "MaxPooling2D", x)
+        x = plan.add(f"block{block}_pool", "MaxPooling2D", x, pool_size=2)
     x = plan.add("flatten", "Flatten", x)
     for name in ("fc1", "fc2", head):
         x = plan.add(name, "Dense", x, activation="relu")
@@ -85,7 +85,8 @@ def _resnet(blocks: tuple[int, ...], head: str) -> _Plan:
         return plan.conv_norm(f"{name}_conv", before, norm=f"{name}_bn", epsilon=RESNET_EPSILON, **config)
 
     x = plan.add("pad", "ZeroPadding2D", plan.add("input", "InputLayer"), padding=3)
-    x = plan.add("pool", "MaxPooling2D", plan.add("relu", "ReLU", unit("conv1", x, strides=2)))
+    x = plan.add("pad2", "ZeroPadding2D", plan.add("relu", "ReLU", unit("conv1", x, strides=2)), padding=1)
+    x = plan.add("pool", "MaxPooling2D", x, pool_size=3, strides=2)
     for stage, count in enumerate(blocks, 2):
         for block in range(1, count + 1):
             name, stride = f"conv{stage}_block{block}", 2 if block == 1 and stage > 2 else 1
@@ -116,7 +117,8 @@ def _xception(names: list[str], head: str) -> _Plan:
         if block in shortcuts:
             conv, norm = shortcuts[block]
             side = plan.conv_norm(conv, x, norm=norm, epsilon=XCEPTION_EPSILON, strides=2, padding="same")
-            x = plan.add(f"add{block}", "Add", plan.add(f"pool{block}", "MaxPooling2D", y), side)
+            y = plan.add(f"pool{block}", "MaxPooling2D", y, pool_size=3, strides=2, padding="same")
+            x = plan.add(f"add{block}", "Add", y, side)
         else:
             x = y if block == 14 else plan.add(f"add{block}", "Add", y, x)
     plan.add(head, "Dense", plan.add("avg_pool", "GlobalAveragePooling2D", plan.add("act", "ReLU", x)))

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Literal, cast
 
+from timm.layers import create_pool2d
 from torch import nn
 from zoo_plugins import timm_builder, torchvision_builder
 
@@ -84,12 +85,10 @@ def xception_same(*, classes: int, channels: int, image_size: int | None, epsilo
     model = timm_builder.build(
         arch="legacy_xception", tag="", classes=classes, channels=channels, image_size=image_size
     )
-    from timm.layers import MaxPool2dSame
-
     pools = [name for name, layer in model.module.named_modules() if isinstance(layer, nn.MaxPool2d)]
     for name in pools:
         old = cast(nn.MaxPool2d, model.module.get_submodule(name))
-        model.module.set_submodule(name, MaxPool2dSame(old.kernel_size, stride=old.stride))
+        model.module.set_submodule(name, create_pool2d("max", old.kernel_size, stride=old.stride, padding="same"))
     return _renamed(_with_epsilon(model, epsilon), "xception_same", {"epsilon": epsilon})
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from zoo_plugins.foreign_graphs import Trail, missing_library, pass_on, start_trail
 
-from zoo.contracts.importing import ForeignLayer, ForeignModel
+from zoo.contracts.importing import ForeignLayer, ForeignModel, ForeignPool
 from zoo.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from zoo.contracts.importing import Forward
 
 PLAIN = frozenset(
-    (  # fmt: skip
+    (
         "Relu",
         "LeakyRelu",
         "Clip",
@@ -266,23 +267,26 @@ class _Reading:
         tensors = self._values(node, ("weight", "bias"))
         if tensors["weight"].ndim != 4:
             raise self._refusal(node, f"over {tensors['weight'].ndim - 2} axes; images have two")
-        auto = (values.get("auto_pad") or b"NOTSET").decode()
-        if auto == "SAME_LOWER":
-            raise self._refusal(node, "with auto_pad SAME_LOWER")
-        trail = self.trails[node.input[0]]
-        padding: Any = {"SAME_UPPER": "same", "VALID": "valid"}.get(auto) or tuple(values.get("pads", (0, 0, 0, 0)))
-        if any(trail.pads):
-            if isinstance(padding, str) and padding == "same":
-                raise self._refusal(node, "padded twice, once by SAME")
-            own = (0, 0, 0, 0) if padding == "valid" else padding
-            padding = tuple(a + b for a, b in zip(own, trail.pads, strict=True))
         facts = {
             "stride": tuple(values.get("strides", (1, 1))),
             "dilation": tuple(values.get("dilations", (1, 1))),
             "groups": values.get("group", 1),
-            "padding": padding,
+            "padding": self._all_pads(node, values, self.trails[node.input[0]]),
         }
         self._add(node, "conv", tensors, facts)
+
+    def _all_pads(self, node: NodeProto, values: Mapping[str, Any], trail: Trail) -> Any:
+        """A node's padding, with the zeros put around before it."""
+        auto = (values.get("auto_pad") or b"NOTSET").decode()
+        if auto == "SAME_LOWER":
+            raise self._refusal(node, "with auto_pad SAME_LOWER")
+        padding: Any = {"SAME_UPPER": "same", "VALID": "valid"}.get(auto) or tuple(values.get("pads", (0, 0, 0, 0)))
+        if any(trail.pads):
+            if padding == "same":
+                raise self._refusal(node, "padded twice, once by SAME")
+            own = (0, 0, 0, 0) if padding == "valid" else padding
+            padding = tuple(a + b for a, b in zip(own, trail.pads, strict=True))
+        return padding
 
     def _gemm(self, node: NodeProto) -> None:
         values = _attributes(node)
@@ -344,7 +348,13 @@ class _Reading:
             name = node.output[0]
         trail = self.trails[node.input[0]]
         self.layers.append(
-            ForeignLayer(name, kind, {role: _floats(v) for role, v in tensors.items()}, dict(facts), trail.after)
+            ForeignLayer(
+                name,
+                kind,
+                {role: _floats(v) for role, v in tensors.items()},
+                {**facts, "pools": trail.pool_fact},
+                trail.after,
+            )
         )
         self.trails[node.output[0]] = Trail(after=(name,), direct=True, channels_last=trail.channels_last)
         self.owner[node.output[0]] = len(self.layers) - 1
@@ -363,8 +373,19 @@ class _Reading:
             trail = self._transposed(node, trails[0])
         elif node.op_type in ("Identity", "Dropout", "Cast"):
             trail = trails[0] if trails else trail
+        elif node.op_type in ("MaxPool", "AveragePool"):
+            trail = replace(trail, pools=(*trail.pools, (node.output[0], self._pool(node, trails[0]))))
         for output in node.output:
             self.trails[output] = trail
+
+    def _pool(self, node: NodeProto, trail: Trail) -> ForeignPool:
+        """A pooling over windows, with the zeros put around before it."""
+        values = _attributes(node)
+        kernel = _pair(values["kernel_shape"])
+        pads = self._all_pads(node, values, trail)
+        stride = _pair(values.get("strides", (1, 1)))
+        kind: Literal["max", "avg"] = "max" if node.op_type == "MaxPool" else "avg"
+        return ForeignPool(kind, kernel, stride, pads, ceil=bool(values.get("ceil_mode", 0)))
 
     def _padded(self, node: NodeProto, trail: Trail) -> Trail:
         """Zeros before a convolution count with its padding."""
@@ -377,15 +398,15 @@ class _Reading:
         if mode != "constant" or fill or len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
             raise self._refusal(node, "other than with zeros around the image")
         own = (pads[2], pads[3], pads[6], pads[7])
-        return Trail(trail.after, pads=tuple(a + b for a, b in zip(trail.pads, own, strict=True)))
+        return replace(trail, direct=False, pads=tuple(a + b for a, b in zip(trail.pads, own, strict=True)))
 
     def _transposed(self, node: NodeProto, trail: Trail) -> Trail:
         """Follows the channels' axis, which decides the order of a flattened map."""
         order = tuple(_attributes(node).get("perm", ()))
         if order == (0, 2, 3, 1):
-            return Trail(trail.after, channels_last=True)
+            return replace(trail, channels_last=True, direct=False)
         if order == (0, 3, 1, 2):
-            return Trail(trail.after, channels_last=False)
+            return replace(trail, channels_last=False, direct=False)
         raise self._refusal(node, f"of axes {order}")
 
     def _refusal(self, node: NodeProto, what: str) -> UserError:
@@ -394,6 +415,10 @@ class _Reading:
             where=f"source={self.path}",
             allowed="Conv, Gemm, MatMul with Add, BatchNormalization, and operators without values",
         )
+
+
+def _pair(values: Sequence[int]) -> tuple[int, int]:
+    return int(values[0]), int(values[-1])
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

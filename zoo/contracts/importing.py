@@ -24,6 +24,25 @@ LayerKind = Literal["conv", "dense", "norm"]
 
 
 @dataclass(frozen=True)
+class ForeignPool:
+    """A pooling over windows, which has no values but decides what the layers behind it see.
+
+    Attributes:
+        kind: `max` or `avg`.
+        kernel: Height and width.
+        stride: Height and width.
+        padding: As a convolution's; a padding layer before it counts with it.
+        ceil: A last window that hangs over the edge counts.
+    """
+
+    kind: Literal["max", "avg"]
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: Any = 0
+    ceil: bool = False
+
+
+@dataclass(frozen=True)
 class ForeignLayer:
     """One layer that holds values, as its framework stored it but already in PyTorch's layout.
 
@@ -37,7 +56,8 @@ class ForeignLayer:
             (`same`, `valid`, int, (h, w) or (top, left, bottom, right); a padding layer before it counts with it),
             `groups`, `epsilon` (a norm must state it), `flatten_order` (`hwc` where a dense layer reads a flattened
             map of [H, W, C]; its weight is then left in that order, and put right where the network is known),
-            `direct` (False where something stands between a norm and the layer that it reads).
+            `direct` (False where something stands between a norm and the layer that it reads), `pools` (every
+            `ForeignPool` between it and the layers that it reads, those over the whole map left out).
         after: Names of the layers with values whose results it reads, through layers without; None where the
             source does not say.
     """

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from zoo.contracts.importing import ForeignLayer
+from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError
 from zoo.weights.aligning import Pair
-from zoo.weights.tracing import TargetLayer, pair, resolve_padding
+from zoo.weights.tracing import TargetLayer, TargetPool, pair, reach_of, resolve_padding
 
 Values = NDArray[np.float64]
 
@@ -50,6 +50,9 @@ def differences(pairs: Sequence[Pair]) -> list[str]:
     for item in pairs:
         if item.core is not None:
             found += _geometry(*item.core)
+        for source, target in (item.core or (None, None), item.norm):
+            if source is not None and target is not None and "pools" in source.facts:
+                found += _pooling(source, target)
         source, target = item.norm
         if source is not None and target is not None and source.facts.get("direct") not in (None, target.direct):
             found.append(f"{source.name} and {target.name}: only one of them reads the convolution's result itself")
@@ -79,6 +82,35 @@ def _geometry(source: ForeignLayer, target: TargetLayer) -> list[str]:
         for key, value in stated.items()
         if value != own[key]
     ]
+
+
+def _pooling(source: ForeignLayer, target: TargetLayer) -> list[str]:
+    """Poolings on the way to a layer: their kinds, windows, strides, and how far they reach beyond the map."""
+    theirs: list[ForeignPool] = sorted(source.facts["pools"], key=lambda pool: (pool.kind, pool.kernel, pool.stride))
+    ours = sorted(target.pools, key=lambda pool: (pool.kind, pool.kernel, pool.stride))
+    if target.kind == "dense" and target.flattened is None and len(theirs) > len(ours):
+        # A window as large as the map, before a vector: the network pools over the whole map there.
+        theirs = [pool for pool in theirs if pool.kind != "avg"]
+    outline = [(pool.kind, pool.kernel, pool.stride) for pool in theirs]
+    if outline != [(pool.kind, pool.kernel, pool.stride) for pool in ours]:
+        return [f"before {source.name} stand {_pools(theirs)}, before {target.name} {_pools(ours)}"]
+    found = []
+    for stated, own in zip(theirs, ours, strict=True):
+        pads = resolve_padding(
+            stated.padding, kernel=own.kernel, stride=own.stride, dilation=(1, 1), input_hw=own.input_hw
+        )
+        reach = reach_of(pads, kernel=own.kernel, stride=own.stride, input_hw=own.input_hw, ceil=stated.ceil)
+        if reach != own.reach:
+            found.append(
+                f"the {stated.kind} pooling before {source.name} reaches beyond the map by {_shown(reach)}, "
+                f"that before {target.name} by {_shown(own.reach)}"
+            )
+    return found
+
+
+def _pools(pools: Sequence[ForeignPool] | Sequence[TargetPool]) -> str:
+    named = [f"{pool.kind} {_shown(pool.kernel)} / {_shown(pool.stride)}" for pool in pools]
+    return "pooling " + ", ".join(named) if named else "no pooling"
 
 
 def _shown(value: object) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -32,6 +32,24 @@ _SHAPES = ("dim", "size", "numel", "__get__", "stride", "is_contiguous", "__len_
 """What asks a tensor for its shape and computes nothing; tensors of values may be asked, too."""
 
 
+_POOLS: Mapping[str, tuple[Literal["max", "avg"], tuple[str, ...]]] = {
+    "max_pool2d": ("max", ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode")),
+    "avg_pool2d": ("avg", ("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")),
+}
+"""The functions that pool over windows, with the names of their arguments in order."""
+
+
+@dataclass(frozen=True)
+class TargetPool:
+    """A pooling over windows, as it was called; `reach` says how far its windows go beyond the map."""
+
+    kind: str
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    reach: Pads
+    input_hw: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class TargetLayer:
     """One layer of a network, as it was called.
@@ -45,6 +63,7 @@ class TargetLayer:
         flattened: [C, H, W] of the map whose values in a row a dense layer reads; None where it reads a vector.
         epsilon: Of a norm.
         direct: Whether it reads a layer's result itself, with nothing in between.
+        pools: Between it and the layers that it reads, those over the whole map left out.
     """
 
     name: str
@@ -60,6 +79,7 @@ class TargetLayer:
     flattened: tuple[int, int, int] | None = None
     epsilon: float = 0.0
     direct: bool = False
+    pools: tuple[TargetPool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,6 +90,7 @@ class _State:
     pads: Pads = (0, 0, 0, 0)
     flattened: tuple[int, int, int] | None = None
     direct: bool = False
+    pools: tuple[tuple[int, TargetPool], ...] = ()
 
 
 def trace_layers(module: nn.Module, image: torch.Tensor) -> tuple[TargetLayer, ...]:
@@ -155,6 +176,7 @@ class _Tracer(TorchFunctionMode):
             input_hw=(image.shape[2] - top - bottom, image.shape[3] - left - right) if image.ndim == 4 else None,
             flattened=state.flattened,
             direct=state.direct,
+            pools=tuple(pool for _, pool in state.pools),
         )
         if kind == "conv":
             layer = _with_geometry(layer, called, pads=state.pads)
@@ -171,9 +193,13 @@ class _Tracer(TorchFunctionMode):
         """What is known of the result of a function without values."""
         states = [self.states[id(tensor)] for tensor in inputs]
         after = tuple(dict.fromkeys(itertools.chain.from_iterable(state.after for state in states)))
+        pools = tuple(dict.fromkeys(itertools.chain.from_iterable(state.pools for state in states)))
         first, before = states[0], inputs[0]
+        if name in _POOLS:
+            pools += self._pool(name, args, given, pads=first.pads)
         if name == "pad" and len(inputs) == 1:
-            return _State(after, pads=_added(first.pads, _four(args[1] if len(args) > 1 else given["pad"])))
+            pads = _added(first.pads, _four(args[1] if len(args) > 1 else given["pad"]))
+            return _State(after, pads=pads, pools=pools)
         flattened = first.flattened
         if isinstance(result, torch.Tensor) and result.ndim == 2:
             if before.ndim == 4 and before.shape[2] * before.shape[3] > 1 and result.numel() == before.numel():
@@ -181,7 +207,25 @@ class _Tracer(TorchFunctionMode):
             elif before.shape != result.shape:
                 flattened = None
         same = isinstance(result, torch.Tensor) and result.shape == before.shape
-        return _State(after, pads=first.pads if same else (0, 0, 0, 0), flattened=flattened)
+        return _State(after, pads=first.pads if same else (0, 0, 0, 0), flattened=flattened, pools=pools)
+
+    def _pool(
+        self, name: str, args: Sequence[Any], given: Mapping[str, Any], *, pads: Pads
+    ) -> tuple[tuple[int, TargetPool], ...]:
+        """A pooling with the number of its call; nothing where its window is the whole map."""
+        kind, roles = _POOLS[name]
+        called = dict(zip(roles, args, strict=False)) | dict(given)
+        height, width = called["input"].shape[-2:]
+        hw = (int(height) - pads[0] - pads[2], int(width) - pads[1] - pads[3])
+        kernel = pair(called["kernel_size"])
+        stride = pair(called.get("stride") or kernel)
+        own = resolve_padding(called.get("padding", 0), kernel=kernel, stride=stride, dilation=(1, 1), input_hw=hw)
+        if kernel == hw:
+            return ()
+        reach = reach_of(
+            _added(pads, own), kernel=kernel, stride=stride, input_hw=hw, ceil=bool(called.get("ceil_mode"))
+        )
+        return ((len(self.kept), TargetPool(kind, kernel, stride, reach, hw)),)
 
 
 def _with_geometry(layer: TargetLayer, called: Mapping[str, Any], *, pads: Pads) -> TargetLayer:
@@ -231,6 +275,28 @@ def resolve_padding(
         return (int(numbers[0]), int(numbers[1]), int(numbers[2]), int(numbers[3]))
     height, width = (numbers * 2)[:2]
     return (int(height), int(width), int(height), int(width))
+
+
+def reach_of(
+    pads: Pads, *, kernel: tuple[int, int], stride: tuple[int, int], input_hw: tuple[int, int], ceil: bool
+) -> Pads:
+    """How far the windows of a pooling go beyond the map: two poolings of the same reach see the same pixels.
+
+    Args:
+        pads: What is put around the map.
+        kernel: Height and width.
+        stride: Height and width.
+        input_hw: Height and width of the map.
+        ceil: A last window that hangs over counts, where it begins within the map or the padding before it.
+    """
+    ends = []
+    for n, k, s, before, behind in zip(input_hw, kernel, stride, pads[:2], pads[2:], strict=True):
+        room = n + before + behind - k
+        windows = (-(-room // s) if ceil else room // s) + 1
+        if ceil and (windows - 1) * s >= n + before:
+            windows -= 1
+        ends.append(max((windows - 1) * s + k - n - before, 0))
+    return (pads[0], pads[1], ends[0], ends[1])
 
 
 def pair(value: Any) -> tuple[int, int]:
