@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -35,6 +35,7 @@ class Predictor:
         thresholds: For each label of a multi-label task, the probability from which on it is given; None is 0.5.
         device: As torch names it.
         threads: Threads that read and decode; None takes as many as this process has cores, at most 16.
+        origin: Where a saved model comes from, as its card states it.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Predictor:
         thresholds: Sequence[float] | None = None,
         device: str | torch.device = "cpu",
         threads: int | None = None,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         self.model = model
         self.classes = tuple(classes)
@@ -56,6 +58,7 @@ class Predictor:
         self.temperature = temperature
         self.thresholds = (0.5,) * len(self.classes) if thresholds is None else tuple(thresholds)
         self.device = torch.device(device)
+        self.origin: Mapping[str, Any] = origin or {}
         self._threads = threads or min(16, usable_cores())
         model.module.to(self.device).eval()
 
@@ -70,6 +73,7 @@ class Predictor:
             temperature=saved.temperature,
             thresholds=saved.thresholds,
             device=device,
+            origin=saved.origin,
         )
 
     def predict(

@@ -17,6 +17,7 @@ from zoo.config.compose import from_plain
 from zoo.config.run_config import Component
 from zoo.contracts.data import DataSource
 from zoo.contracts.evaluation import Scores
+from zoo.contracts.importing import Provenance
 from zoo.data.batches import Batches
 from zoo.data.listing import Listing
 from zoo.data.pack import pack
@@ -46,6 +47,9 @@ def evaluate_run(
     """
     keep_freed_memory()
     saved, model = load_saved(folder, plugins)
+    imported = Provenance.from_origin(saved.origin)
+    if imported is not None:
+        console.say(imported.line())
     if data is None and "published" in saved.origin:
         raise UserError(
             "a published model does not say where its data lie",

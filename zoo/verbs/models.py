@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zoo.errors import UserError
@@ -39,6 +40,9 @@ def main(argv: Sequence[str]) -> int:
     if words[:1] == ["show"]:
         if len(words) != 2:
             raise UserError("say which network to show", where="zoo models show", allowed="show NAME")
+        if Path(words[1]).expanduser().is_dir():
+            _show_saved(Path(words[1]).expanduser(), as_json="--json" in argv)
+            return 0
         card = _card(registry, words[1])
         _write(card.to_dict() if "--json" in argv else _card_lines(card))
         return 0
@@ -85,6 +89,33 @@ def _card(registry: Registry, name: str) -> Card:
     from zoo.models.catalogue import card_of
 
     return card_of(registry.get("model", name), name, sources=weight_sources(registry))
+
+
+def _show_saved(folder: Path, *, as_json: bool) -> None:
+    """A saved model: its network, classes, input, and where its values come from."""
+    from zoo.artifacts.model_folder import load_model_folder
+    from zoo.artifacts.saved_model import to_card
+    from zoo.contracts.importing import Provenance
+
+    saved = load_model_folder(folder)
+    if as_json:
+        _write(to_card(saved))
+        return
+    wants, imported = saved.preprocess, Provenance.from_origin(saved.origin)
+    lines = [
+        f"{saved.folder}: {saved.model.name}, saved by zoo {saved.zoo_version}",
+        f"  classes       {len(saved.classes)}: {', '.join(saved.classes[:5])}"
+        + (", ..." if saved.classes[5:] else ""),
+        f"  input         {wants.size} px, {wants.channels} channels, {wants.resize}, {wants.interpolation}, "
+        f"mean {_numbers(wants.mean)}, std {_numbers(wants.std)}",
+    ]
+    if imported is not None:
+        lines += [f"  origin        {imported.line()}", f"  preprocess    {imported.preprocess}"]
+        lines += [f"  note          {note}" for note in imported.notes]
+    elif saved.origin:
+        known = {key: value for key, value in saved.origin.items() if isinstance(value, str)}
+        lines.append("  origin        " + ", ".join(f"{key} {value}" for key, value in known.items()))
+    _write("\n".join(lines) + "\n")
 
 
 def _write(content: Any) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.contracts.importing import Provenance
 from zoo.errors import UserError
 from zoo.plugins import load_plugins
 from zoo.verbs.arguments import Arguments, read_arguments, usage, whole_number
@@ -76,7 +77,11 @@ def _predictor(arguments: Arguments, console: Console) -> Predictor:
     plugins = load_plugins()
     device = arguments.get("device") or "auto"
     if run is not None:
-        return load_predictor(saved_folder(run, plugins.registry), plugins, device=device)
+        predictor = load_predictor(saved_folder(run, plugins.registry), plugins, device=device)
+        imported = Provenance.from_origin(predictor.origin)
+        if imported is not None:
+            console.say(imported.line())
+        return predictor
     return pretrained_predictor(
         str(model), plugins, weights=arguments.get("weights") or "auto", device=device, say=console.say
     )

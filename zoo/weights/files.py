@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 
+from zoo.contracts.importing import Provenance
 from zoo.contracts.model import FoundWeights, ModelSpec, WeightsRecord
 from zoo.errors import UserError
 from zoo.files import check_sealed
@@ -168,22 +169,26 @@ def _read_folder(folder: Path, spec: ModelSpec) -> FoundWeights:
             where=f"weights={folder}",
             allowed="a folder with " + " or ".join(FOLDER_FILES),
         )
+    note = ""
     if (folder / "zoo.json").is_file():
-        record = _saved_record(folder / "zoo.json", spec, file=file)
+        record, note = _saved_record(folder / "zoo.json", spec, file=file)
     elif (folder / "config.json").is_file():
         record = _timm_record(folder / "config.json", spec)
     else:
         record = WeightsRecord("", spec.preprocess)
-    return FoundWeights("file", file, record, read_tensors(file))
+    return FoundWeights("file", file, record, read_tensors(file), note)
 
 
-def _saved_record(card: Path, spec: ModelSpec, *, file: Path) -> WeightsRecord:
-    """What zoo wrote beside the weights of a saved model, once both are what was saved."""
+def _saved_record(card: Path, spec: ModelSpec, *, file: Path) -> tuple[WeightsRecord, str]:
+    """What zoo wrote beside the weights of a saved model, once both are what was saved; and how far they are proven
+    where they were imported."""
     saved = _read_json(card)
     check_sealed(card.parent, saved, own=card.name, needed=(file.name,))
     try:
         own, preprocess = f"{saved['library']}/{saved['arch']}", Preprocess.from_dict(saved["preprocess"])
-        classes, published = len(saved["classes"]), dict(saved.get("origin") or {}).get("published") or {}
+        origin = dict(saved.get("origin") or {})
+        classes, published = len(saved["classes"]), origin.get("published") or {}
+        imported = Provenance.from_origin(origin)
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"this saved model is damaged: {type(error).__name__} {error}",
@@ -192,7 +197,8 @@ def _saved_record(card: Path, spec: ModelSpec, *, file: Path) -> WeightsRecord:
         ) from error
     _check_network(own, spec, path=card)
     tag = f"published/{published['name']}" if published.get("name") else ""
-    return WeightsRecord(tag, preprocess, classes=classes, license=published.get("license"))
+    record = WeightsRecord(tag, preprocess, classes=classes, license=published.get("license"))
+    return record, "" if imported is None else imported.line()
 
 
 def _check_network(own: str, spec: ModelSpec, *, path: Path) -> None:
