@@ -37,3 +37,10 @@ def register_importers(register: Register) -> None:
         source="https://caffe2.ai/docs/operators-catalogue.html",
         suffixes=(".pb",),
     )
+    register(
+        "torch7",
+        "zoo_plugins.torch7_importer:Torch7Importer",
+        summary="Torch7's networks of nn and cudnn modules (.t7)",
+        source="https://github.com/torch/torch7",
+        suffixes=(".t7",),
+    )

@@ -344,5 +344,5 @@ def test_torn_files_are_refused_and_others_are_not_taken_for_ours(tmp_path):
     whole = init.read_bytes()
     for content in (whole[:-3], whole[: len(whole) // 2], b"", b"\x00" * 40):
         init.write_bytes(content)
-        with pytest.raises(UserError, match="cannot be read|says it has|does not fill"):
+        with pytest.raises(UserError, match=r"cannot be read|says it has|does not fill"):
             importer.read(init)
