@@ -20,7 +20,8 @@ USAGE = """usage: python -m zoo models [PATTERN] [--json] | models classic [--js
 
   PATTERN    resnet*, vit, torchvision/vgg*, resnet18.* (its sets of weights); quote the star
   classic    the field's classic networks, from the perceptron to Xception, the oldest first
-  show NAME  all that is known of one network: paper, size, weights, options, stages
+  show NAME  all that is known of one network: paper, size, weights, options, stages;
+             a folder: the saved model in it, and where its values come from
 """
 
 COLUMNS = ("name", "parameters", "input", "weights", "license", "year")
