@@ -8,7 +8,30 @@ from zoo.plugins import Register
 
 @hookimpl
 def register_commands(register: Register) -> None:
-    """One verb a file in zoo/verbs. `computes`: the verb trains or runs networks."""
+    """One verb a file in zoo/verbs."""
+    _register_computing(register)
+    register(
+        "models",
+        "zoo.verbs.models:main",
+        summary="list networks and say where their weights come from",
+        usage="models [PATTERN] [--json] | models classic | models show NAME",
+    )
+    register(
+        "data",
+        "zoo.verbs.data:main",
+        summary="check a data set before training on it",
+        usage="data check PATH [--json]",
+    )
+    register(
+        "plugins",
+        "zoo.verbs.plugins:main",
+        summary="list plugins, what they offer, and which failed",
+        usage="plugins [--json] | plugins show NAME",
+    )
+
+
+def _register_computing(register: Register) -> None:
+    """The verbs that train or run networks: `computes` gives them memory that is kept."""
     register(
         "finetune",
         "zoo.verbs.finetune:main",
@@ -38,18 +61,6 @@ def register_commands(register: Register) -> None:
         computes=True,
     )
     register(
-        "models",
-        "zoo.verbs.models:main",
-        summary="list networks and say where their weights come from",
-        usage="models [PATTERN] [--json] | models classic | models show NAME",
-    )
-    register(
-        "data",
-        "zoo.verbs.data:main",
-        summary="check a data set before training on it",
-        usage="data check PATH [--json]",
-    )
-    register(
         "convert",
         "zoo.verbs.convert:main",
         summary="take over weights of another framework, with a measured proof",
@@ -62,10 +73,4 @@ def register_commands(register: Register) -> None:
         summary="add a model with its card, hashes and scores to a zoo of your own",
         usage="publish run=DIR to=FOLDER|hf:ORG/NAME [name=NAME] [description=TEXT] [license=NAME]",
         computes=True,
-    )
-    register(
-        "plugins",
-        "zoo.verbs.plugins:main",
-        summary="list plugins, what they offer, and which failed",
-        usage="plugins [--json] | plugins show NAME",
     )
