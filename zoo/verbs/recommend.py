@@ -76,8 +76,6 @@ def _sorted_out(argv: Sequence[str]) -> tuple[list[str], list[str]]:
 
 def _asked(arguments: Arguments, theirs: Sequence[str]) -> Asked:
     """Everything that was asked for, checked; what is wrong is said together."""
-    from zoo.assembly.recommending import Asked
-
     errors: list[UserError] = [
         UserError(
             f"{key} has no effect: training and validation images are compared on together",
@@ -99,6 +97,8 @@ def _asked(arguments: Arguments, theirs: Sequence[str]) -> Asked:
     with _gathered(errors):
         download = _yes(arguments, "download")
     raise_all(errors)
+    from zoo.assembly.recommending import Asked
+
     return Asked(
         words=(f"data={arguments.values['data']}", *theirs),
         models=models,
