@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,7 +102,7 @@ def _read_arrays(path: Path) -> dict[str, NDArray[np.generic]]:
             arrays = {name: stored[name] for name in ("input", "output")}
     except FileNotFoundError as error:
         raise UserError(f"there is no file {str(path)!r}", where="reference") from error
-    except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError) as error:
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(
             f"this file does not hold the arrays input and output: {error}",
             where=f"reference={path}",
