@@ -44,3 +44,17 @@ def register_importers(register: Register) -> None:
         source="https://github.com/torch/torch7",
         suffixes=(".t7",),
     )
+    register(
+        "lasagne",
+        "zoo_plugins.lasagne_importer:LasagneImporter",
+        summary="lists of arrays of Theano and Lasagne (.npz)",
+        source="https://lasagne.readthedocs.io/en/latest/modules/layers/helper.html",
+        suffixes=(".npz",),
+    )
+    register(
+        "pytorch",
+        "zoo_plugins.pytorch_importer:PyTorchImporter",
+        summary="state dicts of PyTorch networks under other names (.pth, .safetensors...)",
+        source="https://pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module.state_dict",
+        suffixes=(".pth", ".pt", ".bin", ".tar", ".ckpt", ".th", ".torch", ".pyth", ".safetensors"),
+    )
