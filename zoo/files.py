@@ -20,7 +20,8 @@ import numpy as np
 
 from zoo.errors import UserError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What a write fails with where there is no room: on the disk, in a user's share of it, or for a file this large."""
 
 
 def write_bytes(path: Path, content: bytes) -> Path:
@@ -166,7 +167,7 @@ def _not_as_saved(folder: Path, name: str) -> UserError:
 
 def write_error(error: OSError, path: Path, *, keys: str = "run.dir=, output=") -> UserError:
     """The message for a write that failed; `keys` are those with which the user chooses where to write."""
-    if error.errno in _FULL:
+    if error.errno in NO_ROOM:
         return UserError(
             f"the disk is full: {path.name} was not written; what was there before is unchanged",
             where=str(path),

@@ -135,6 +135,15 @@ def test_what_is_no_image_is_a_user_error(value):
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16"]
 
 
+def readable(path) -> bool:
+    try:
+        with Image.open(path) as opened:
+            opened.load()
+    except OSError:
+        return False
+    return True
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_an_open_image_gives_the_pixels_of_its_file(tmp_path, mode, channels):
@@ -144,6 +153,8 @@ def test_an_open_image_gives_the_pixels_of_its_file(tmp_path, mode, channels):
         image.info["transparency"] = 0
     path = tmp_path / ("x.tif" if mode in ("CMYK", "YCbCr") else "x.png")
     image.save(path)
+    if mode == "YCbCr" and not readable(path):
+        pytest.skip("this Pillow cannot read the YCbCr that it writes")
     with Image.open(path) as opened:
         assert opened.mode == mode or mode == "YCbCr"
         (item,) = list_images(opened)

@@ -1,10 +1,13 @@
-"""Stopping and going on: after Ctrl-C, after `kill -9` at any moment, to the same bits."""
+"""Stopping and going on: after Ctrl-C, after `kill -9` at any moment, after a full disk, to the same bits."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -101,6 +104,64 @@ def test_interrupt_saves_exits_130_and_resumes_to_the_same_bits(tmp_path, photos
     assert_same(folder, whole)
 
 
+def assert_told_of_a_full_disk(folder: Path, said: str, *, step: int) -> None:
+    """A message with the way on, and no Traceback; the last good checkpoint, and nothing half-written."""
+    assert "the disk is full" in said
+    assert f"resume={folder}" in said or "resume=RUN_DIR" in said
+    assert "Traceback" not in said
+    assert step <= step_of(folder) < 24
+    assert sorted(file.name for file in (folder / "checkpoints").iterdir()) in (["best", "last"], ["last"])
+    assert not list(folder.glob("**/.*"))
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux limits a process that runs")
+def test_full_disk_stops_the_run_which_goes_on_to_the_same_bits(tmp_path, photos, whole):
+    """From some step on no file may grow beyond 2 KiB, where a checkpoint needs hundreds."""
+    folder = tmp_path / "run"
+    process = start("finetune", f"data={photos}", *WORDS, "train.save_every_steps=1", f"run.dir={folder}")
+    wait_for_step(process, folder, 7)
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2, said
+    assert_told_of_a_full_disk(folder, said, step=7)
+    run("finetune", f"resume={folder}")
+    assert_same(folder, whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 16 MiB, where this user may mount one."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    options = ["-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)]
+    if shutil.which("mount") is None or subprocess.run(["mount", *options], capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    yield disk
+    subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def fill(file: Path) -> None:
+    """Takes all the room that a disk has left."""
+    with contextlib.suppress(OSError), file.open("wb", buffering=0) as stream:
+        while True:
+            stream.write(bytes(65536))
+
+
+@pytest.mark.slow
+def test_full_disk_that_is_a_real_one(small_disk, photos, whole):
+    folder = small_disk / "run"
+    process = start("finetune", f"data={photos}", *WORDS, "train.save_every_steps=1", f"run.dir={folder}")
+    wait_for_step(process, folder, 7)
+    filler = small_disk / "filler"
+    fill(filler)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2, said
+    assert_told_of_a_full_disk(folder, said, step=7)
+    filler.unlink()
+    run("finetune", f"resume={folder}")
+    assert_same(folder, whole)
+
+
 def test_resume_refuses_what_it_cannot_continue(tmp_path, photos, whole):
     assert "finished" in run("finetune", f"resume={whole}", code=2).stderr
     assert "does not exist" in run("finetune", f"resume={tmp_path}/nowhere", code=2).stderr
@@ -108,8 +169,6 @@ def test_resume_refuses_what_it_cannot_continue(tmp_path, photos, whole):
 
 
 def test_resume_refuses_data_that_changed(tmp_path, photos):
-    import shutil
-
     copied, folder = tmp_path / "copied", tmp_path / "run"
     shutil.copytree(photos, copied)
     process = start("finetune", f"data={copied}", *WORDS, "train.save_every_steps=1", f"run.dir={folder}")

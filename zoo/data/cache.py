@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from zoo.errors import UserError
+from zoo.files import NO_ROOM
 
 LIMIT_BYTES = 50 * 2**30
 """How much the cache may hold; beyond it, what was not used for longest goes."""
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STALE_S = 24 * 3600  # a temporary file that nobody has written to for a day was left by a run that was killed
 
 
@@ -38,7 +37,7 @@ def cache_write_errors(root: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in _FULL
+        full = error.errno in NO_ROOM
         raise UserError(
             "the disk is full: the cache cannot be written" if full else f"the cache cannot be written: {error}",
             where=str(root),

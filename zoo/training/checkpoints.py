@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from zoo.errors import UserError
+from zoo.files import NO_ROOM
 
 
 class Checkpoints:
@@ -48,16 +50,18 @@ class Checkpoints:
                 {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()},
                 new / "tensors.safetensors",
             )
-            torch.save(dict(optimizer), new / "optimizer.pt")
+            with (new / "optimizer.pt").open("wb") as stream:
+                torch.save(dict(optimizer), stream)
             (new / "state.json").write_text(json.dumps(state), encoding="utf-8")
             for file in new.iterdir():
                 _force_to_disk(file)
             self._replace(name, new)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, SafetensorError) as error:
             shutil.rmtree(new, ignore_errors=True)
-            if isinstance(error, OSError) or "write" in str(error).lower() or "space" in str(error).lower():
-                raise _cannot_write(self.folder / name, error) from error
-            raise
+            failed = _failed_write(error)
+            if failed is None:
+                raise
+            raise _cannot_write(self.folder / name, failed) from error
 
     def _replace(self, name: str, new: Path) -> None:
         """Renames in an order in which one whole checkpoint exists under a known name at every moment."""
@@ -114,10 +118,24 @@ def _force_to_disk(file: Path) -> None:
         os.fsync(handle.fileno())
 
 
-def _cannot_write(path: Path, error: Exception) -> UserError:
-    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+def _failed_write(error: BaseException) -> OSError | None:
+    """The system's own error behind what a library raised, or None where no write failed.
+
+    safetensors tells it in words (`... (os error 28)`); torch finds a position that it did not expect while it closes
+    its archive, when the stream has failed already.
+    """
+    if isinstance(error, OSError):
+        return error
+    told = re.search(r"\(os error (\d+)\)", str(error)) if isinstance(error, SafetensorError) else None
+    if told is not None:
+        return OSError(int(told[1]), os.strerror(int(told[1])))
+    return None if error.__context__ is None else _failed_write(error.__context__)
+
+
+def _cannot_write(path: Path, error: OSError) -> UserError:
+    full = error.errno in NO_ROOM
     return UserError(
-        f"the checkpoint could not be written: {'the disk is full' if full else error}",
+        f"the checkpoint could not be written: {'the disk is full' if full else error.strerror or error}",
         where=str(path),
         do=["free some space, then continue from the last good checkpoint: `python -m zoo finetune resume=RUN_DIR`"],
     )
