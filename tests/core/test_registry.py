@@ -39,6 +39,18 @@ class CountingProvider:
         return Offer("collections:OrderedDict", f"{name} of the library") if name in self.names() else None
 
 
+class AddressProvider:
+    """Reads addresses; one of them is not to be had."""
+
+    def names(self) -> list[str]:
+        return []
+
+    def offer(self, name: str) -> Offer | None:
+        if name == "hf:gone":
+            raise UserError(f"{name} is not to be had")
+        return Offer("collections:OrderedDict", f"{name} of the hub")
+
+
 class BrokenProvider:
     """A library that fails whenever it is asked."""
 
@@ -165,6 +177,25 @@ def test_failing_third_party_provider_is_recorded_and_offers_nothing() -> None:
     with pytest.raises(UserError, match="half installed"):
         registry.get("optimizer", "lion")
     assert len(registry.failed) == 1
+
+
+def test_an_address_is_asked_of_those_alone_who_read_its_scheme() -> None:
+    registry = registry_of(entry("hf:me/lamb", "zoo.a"))
+    reader = LazyProvider("optimizer", f"{__name__}:AddressProvider", "addresses", origin("acme.a"), ("hf",))
+    registry.add([], [provider("timm.a", "BrokenProvider"), provider("timm.b", "CountingProvider"), reader])
+
+    assert registry.get("optimizer", "hf:me/lamb").full_name == "acme/hf:me/lamb"
+    assert not registry.has("optimizer", "ftp:me/lamb")
+    assert CountingProvider.asked == 0
+
+
+def test_what_a_provider_says_of_the_users_input_is_passed_on() -> None:
+    registry = Registry()
+    registry.add([], [LazyProvider("optimizer", f"{__name__}:AddressProvider", "addresses", origin("acme.a"), ("hf",))])
+
+    with pytest.raises(UserError, match="hf:gone is not to be had"):
+        registry.get("optimizer", "hf:gone")
+    assert registry.failed == []
 
 
 @pytest.mark.parametrize("attribute", ["BrokenProvider", "NotThere"])
