@@ -6,6 +6,7 @@ Source: Jia et al., "Caffe: Convolutional Architecture for Fast Feature Embeddin
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 import torch
@@ -15,7 +16,7 @@ from torch.nn import functional
 from zoo.contracts.model import Model, ModelSpec
 from zoo.errors import UserError, name_list
 from zoo.imaging.preprocess import Preprocess
-from zoo.models.build import check_stages, stages_from
+from zoo.models.build import check_stages, for_channels, stages_from
 
 SMALLEST_PX = 13
 """Below this nothing is left of the image behind the second convolution."""
@@ -80,7 +81,8 @@ def build(
         ),
         args={"activation": activation},
     )
-    return check_stages(Model(module, spec))
+    convert = functools.partial(for_channels, first="conv1.weight", channels=channels)
+    return check_stages(Model(module, spec, convert=convert))
 
 
 class CaffeLeNet(nn.Module):

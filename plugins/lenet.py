@@ -7,17 +7,16 @@ IEEE 86(11), 1998, section II.B and appendix A.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from zoo.contracts.model import Model, ModelSpec, Stage, WeightsRecord
+from zoo.contracts.model import Model, ModelSpec, Stage
 from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess
-from zoo.models.build import check_stages, widen_input
+from zoo.models.build import check_stages, for_channels
 
 SMALLEST_PX = 16
 """Below this nothing is left of the image at C5."""
@@ -76,14 +75,9 @@ def build(
         preprocess=Preprocess(size, half, half, resize="crop", crop_share=1.0, interpolation="bilinear"),
         args={"activation": activation},
     )
-    return check_stages(Model(module, spec, convert=functools.partial(_for_channels, channels=channels)))
-
-
-def _for_channels(
-    tensors: Mapping[str, torch.Tensor], record: WeightsRecord, *, channels: int
-) -> dict[str, torch.Tensor]:
-    """The first layer for the channels of the data; all else as it is."""
-    return {name: widen_input(value, channels) if name == "c1.weight" else value for name, value in tensors.items()}
+    return check_stages(
+        Model(module, spec, convert=functools.partial(for_channels, first="c1.weight", channels=channels))
+    )
 
 
 def _stages(module: nn.Module) -> tuple[Stage, ...]:

@@ -86,3 +86,11 @@ def test_spec_has_three_stages_and_ip2_as_classifier():
     assert model.spec.classifier == "ip2"
     assert features_of(model, torch.randn(2, 1, 28, 28)).shape == (2, model.spec.feature_dim) == (2, 500)
     assert model.spec.args == {"activation": "relu"}
+
+
+def test_weights_for_gray_answer_the_same_on_equal_colours():
+    torch.manual_seed(0)
+    gray, colour, x = make(), make(channels=3), torch.randn(2, 1, 28, 28)
+    converted = colour.convert(gray.module.state_dict(), None)
+    colour.module.load_state_dict(converted)
+    torch.testing.assert_close(colour.module(x.repeat(1, 3, 1, 1)), gray.module(x))

@@ -110,6 +110,12 @@ def test_several_heads_are_refused_with_the_reason(registry):
             registry.get("model", f"timm/{arch}").build(classes=2, channels=3, image_size=None)
 
 
+def test_a_network_for_colour_alone_says_so(registry):
+    with pytest.raises(UserError, match="px in 1 channel") as caught:
+        registry.get("model", "timm/csatv2").build(classes=2, channels=1, image_size=256)
+    assert "data.channels=3" in str(caught.value)
+
+
 @pytest.mark.parametrize(("name", "size"), cases())
 def test_network_is_adapted_trained_frozen_saved_and_reloaded(name, size, registry, tmp_path):
     torch.manual_seed(0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from zoo.contracts.model import Model, Stage
+from zoo.contracts.model import Model, Stage, WeightsRecord
 from zoo.errors import UserError
 
 
@@ -222,14 +222,22 @@ def check_forward(model: Model) -> Model:
             model.module.eval()(blank)
     except (RuntimeError, ValueError, AssertionError, ZeroDivisionError, IndexError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
+        ways = ["leave model.image_size out, so that the network keeps its own size", "try a larger size"]
+        if preprocess.channels != 3:
+            ways.append("data.channels=3, where the network is made for colour alone")
         raise UserError(
-            f"{model.spec.name} cannot take images of {size} x {size} px: {reason[:200]}",
+            f"{model.spec.name} cannot take images of {size} x {size} px in {_channels(preprocess.channels)}: "
+            f"{reason[:200]}",
             where=f"model.image_size={size}",
-            do=["leave model.image_size out, so that the network keeps its own size", "try a larger size"],
+            do=ways,
         ) from error
     finally:
         model.module.train(mode)
     return model
+
+
+def _channels(count: int) -> str:
+    return "1 channel" if count == 1 else f"{count} channels"
 
 
 def widen_input(weight: torch.Tensor, channels: int) -> torch.Tensor:
@@ -245,3 +253,17 @@ def widen_input(weight: torch.Tensor, channels: int) -> torch.Tensor:
         return weight.float().sum(dim=1, keepdim=True).to(weight.dtype)
     repeats = -(-channels // present)
     return (weight.float().repeat(1, repeats, 1, 1)[:, :channels] * (present / channels)).to(weight.dtype)
+
+
+def for_channels(
+    tensors: Mapping[str, torch.Tensor], record: WeightsRecord, *, first: str, channels: int
+) -> dict[str, torch.Tensor]:
+    """A `Model.convert` that fits the first layer's kernels to the channels of the data; all else stays as it is.
+
+    Args:
+        tensors: Of a file, in the network's names.
+        record: What is known of them; not looked at.
+        first: Name of the first layer's kernels, float[O, I, k, k].
+        channels: Of the data.
+    """
+    return {name: widen_input(value, channels) if name == first else value for name, value in tensors.items()}
