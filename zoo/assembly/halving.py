@@ -23,7 +23,7 @@ class Standing:
 
     Attributes:
         feature_s: Seconds for reading an image and computing its features; paid once for each new image.
-        scoring_s: Seconds of fitting the probe, over the number of images; paid again in each round for all images.
+        scoring_s: Seconds of scoring, over the number of images; paid again in each round for all images.
     """
 
     name: str

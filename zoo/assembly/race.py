@@ -36,6 +36,9 @@ from zoo.training.latency import median_latency_ms
 if TYPE_CHECKING:
     pass
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _Result = TypeVar("_Result")
 
 MOST_HINTED = 2000
@@ -83,7 +86,7 @@ class Race:
         self._kept: dict[str, Loaded] = {}
 
     def run(self) -> None:
-        """Latency first, then rounds by `halving.RULE`, then the scores that are only shown."""
+        """Latency first, then rounds by `halving.RULE`."""
         for track in self.tracks:
             self._measure(track)
         total, classes = len(self.pool.samples), len(self.pool.listing.classes)
@@ -102,7 +105,7 @@ class Race:
                 )
 
     def row(self, track: Track, *, chance: float) -> Row:
-        """The candidate's line in the table, with the hints on the images it got to."""
+        """The candidate's line in the table."""
         candidate = track.candidate
         weights = "none"
         if not candidate.refused.startswith("no pretrained"):
@@ -122,7 +125,7 @@ class Race:
         if not track.scores:
             return known
         images = max(track.scores)
-        evidence, h, neighbours = track.hints or self._hints(track)
+        evidence, h, neighbours = track.hints
         return dataclasses.replace(
             known,
             score=self.interval(track, images),
@@ -130,6 +133,16 @@ class Race:
             log_evidence=evidence,
             h_score=h,
             neighbours=neighbours,
+        )
+
+    def _probe(self, track: Track) -> NDArray[np.float64]:
+        """The cross-validated probe's score of each image."""
+        listing = self.pool.listing
+        return out_of_fold_scores(
+            Labelled(track.features, self.pool.targets[track.places]),
+            folds=self.pool.folds(track.places),
+            classes=len(listing.classes),
+            task=listing.task,
         )
 
     def _hints(self, track: Track) -> tuple[float, float, float]:
@@ -251,20 +264,13 @@ class Race:
         if track.taken < images and not self._read(track, images):
             return False
         start = time.monotonic()
-        data = Labelled(track.features, self.pool.targets[track.places])
-        listing = self.pool.listing
-        scores = self._attempt(
-            track,
-            lambda: out_of_fold_scores(
-                data, folds=self.pool.folds(track.places), classes=len(listing.classes), task=listing.task
-            ),
-        )
-        if scores is None:
+        scored = self._attempt(track, lambda: (self._probe(track), self._hints(track)))
+        if scored is None:
             return False
+        scores, track.hints = scored
         track.scores[images] = scores
         if images == len(self.pool.samples):
-            track.hints = self._hints(track)
-            track.features = track.features[:0]
+            track.features = track.features[:0]  # nothing asks for them any more
         track.scoring_s = (time.monotonic() - start) / images
         self.session.console.say(
             f"  {track.name}: {100 * scores.mean():.1f} % on {len(scores)} images, {track.latency_ms:.1f} ms an image"

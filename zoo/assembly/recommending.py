@@ -38,7 +38,7 @@ class Asked:
     Attributes:
         words: `data=PATH`, `data.KEY=VALUE` and `train.KEY=VALUE`, as `finetune` reads them.
         models: Names and patterns; empty means every network whose weights are at hand.
-        budget_s: Seconds for everything; None takes all images for all candidates.
+        budget_s: Seconds for latency, features and scores, imports not counted; None takes all images for all.
         max_parameters: Larger networks are refused.
         max_ms: Networks that take longer for an image are refused.
         download: Whether patterns reach networks whose weights have to be fetched.
@@ -140,8 +140,7 @@ def _concluded(race: Race, asked: Asked, *, session: Session, listing: Listing, 
     level, contenders = race.contenders()
     comparison = race.compared(level, contenders)
     chances = {track.name: comparison.chance[i] for i, track in enumerate(contenders)}
-    with session.console.stage("hints"):
-        rows = {track.name: race.row(track, chance=chances.get(track.name, math.nan)) for track in race.tracks}
+    rows = {track.name: race.row(track, chance=chances.get(track.name, math.nan)) for track in race.tracks}
     intervals = [race.interval(track, level) for track in contenders]
     images = len(contenders[0].scores[level])
     advice = advise(

@@ -23,12 +23,12 @@ class Track:
 
     Attributes:
         places: int64[n] places in the pool of the images whose features are known; bad files are left out.
-        features: float32[n, D].
+        features: float32[n, D]; none once all images of the pool were scored.
         taken: Images of the pool that were read, bad files included.
         scores: Images of a round to the score of each of its good images.
         feature_s: Seconds an image, for reading it and for its features.
-        scoring_s: Seconds an image of fitting the probe.
-        hints: LogME, H-score and the neighbours' score, once all images are in; the features are given up then.
+        scoring_s: Seconds an image of fitting the probe, and of the hints.
+        hints: LogME, H-score and the neighbours' score, of the last round.
     """
 
     candidate: Candidate
@@ -44,7 +44,7 @@ class Track:
     scores: dict[int, NDArray[np.float64]] = field(default_factory=dict)
     feature_s: float = 0.0
     scoring_s: float = 0.0
-    hints: tuple[float, float, float] | None = None
+    hints: tuple[float, float, float] = (np.nan, np.nan, np.nan)
 
     @property
     def name(self) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KEYS = {
     "data": "PATH        a folder of class folders, a table, an archive, or a registered name",
     "models": "[a,b,c*]  names and patterns; without it, all networks whose weights are on this machine",
-    "budget": "5m        time for everything (90s, 5m, 1h); null: all images for all networks",
+    "budget": "5m        time to compare in (90s, 5m, 1h); null: all images for all networks",
     "max_params": "20M   leave larger networks out",
     "max_ms": "10        leave networks out that take longer for one image on this machine",
     "download": "yes     let patterns reach networks whose weights must be fetched (a plain name always may)",
