@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from zoo_plugins.foreign_graphs import Trail, missing_library, pass_on, start_trail
+from zoo_plugins.onnx_operators import FOLDABLE, MOST_NUMBERS, PARAMETERS_ALLOWED, PLAIN
 
 from zoo.contracts.importing import ForeignLayer, ForeignModel, ForeignPool
 from zoo.errors import UserError
@@ -19,63 +20,6 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
     from zoo.contracts.importing import Forward
-
-PLAIN = frozenset(
-    (
-        "Relu",
-        "LeakyRelu",
-        "Clip",
-        "Sigmoid",
-        "Tanh",
-        "Elu",
-        "Selu",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "Mish",
-        "Softplus",
-        "Erf",
-        "Sqrt",
-        "Reciprocal",
-        "Exp",
-        "MaxPool",
-        "AveragePool",
-        "GlobalAveragePool",
-        "GlobalMaxPool",
-        "ReduceMean",
-        "ReduceSum",
-        "Flatten",
-        "Reshape",
-        "Squeeze",
-        "Unsqueeze",
-        "Identity",
-        "Dropout",
-        "Cast",
-        "Shape",
-        "Gather",
-        "Slice",
-        "Concat",
-        "Softmax",
-        "LogSoftmax",
-        "Pad",
-        "Transpose",
-        "ConstantOfShape",
-        "Range",
-        "Add",
-        "Mul",
-        "Sub",
-        "Div",
-        "Sum",
-        "Mean",
-        "Max",
-        "Min",
-        "LRN",
-    )
-)
-"""Operators without values of their own."""
-
-PARAMETERS_ALLOWED: Mapping[str, tuple[int, ...]] = {"Clip": (1, 2), "Pad": (2,), "Dropout": (1,), "ReduceMean": (1,)}
-"""Inputs that may be constant numbers because they are settings, by operator; everywhere else they are values."""
 
 Array = NDArray[Any]
 
@@ -223,11 +167,7 @@ class _Reading:
             raise self._refusal(node, f"of the domain {node.domain!r}")
         if node.op_type == "Constant":
             self.constants[node.output[0]] = self._constant(node)
-        elif (
-            read
-            and len(fixed) == len(read)
-            and node.op_type in ("Identity", "Cast", "Reshape", "Transpose", "Unsqueeze")
-        ):
+        elif len(fixed) == len(read) and node.op_type in FOLDABLE:
             self._compute(node)
         elif node.op_type == "Conv":
             self._conv(node)
@@ -256,9 +196,12 @@ class _Reading:
         raise self._refusal(node, "whose value is none of numbers")
 
     def _compute(self, node: NodeProto) -> None:
-        """A constant made from constants by moving numbers around: the exporter's way to lay weights out."""
+        """A constant made from constants, by onnx's own reference."""
         from onnx.reference import ReferenceEvaluator
 
+        made = np.prod(self.constants[node.input[0]]) if node.op_type == "ConstantOfShape" else 0
+        if made > MOST_NUMBERS:
+            raise self._refusal(node, f"of {made} numbers")
         result = ReferenceEvaluator(node).run(None, {name: self.constants[name] for name in node.input if name})[0]
         self.constants[node.output[0]] = np.asarray(result)
 

@@ -51,7 +51,7 @@ def test_pixels_go_through_the_preprocessing(tmp_path, reverse):
         ({"input": np.zeros((0, 3, 4, 4)), "output": np.zeros((0, 2))}, "do not fit"),
         ({"input": np.zeros((1, 3, 4, 3)), "output": np.zeros((1, 2))}, "not clearly"),
         ({"input": np.zeros((3, 4, 4)), "output": np.zeros((1, 2))}, "not clearly"),
-        ({"input": np.full((1, 3, 4, 4), "a"), "output": np.zeros((1, 2))}, "hold no numbers"),
+        ({"input": np.full((1, 3, 4, 4), "a"), "output": np.zeros((1, 2))}, "are not numbers"),
         ({"input": np.array([None]), "output": np.zeros((1, 2))}, "does not hold the arrays"),
     ],
 )
