@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from zoo_plugins.caffe2_schema import Arguments
+from zoo_plugins.foreign_graphs import Trail, pass_on, start_trail
 from zoo_plugins.protobuf_wire import Message
 
-from zoo.contracts.importing import ForeignLayer
+from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError
 
 Floats = NDArray[np.float32]
@@ -48,6 +49,10 @@ _ROLES = {
 _TRANSPARENT = ("Copy", "CopyGPUToCPU", "CopyCPUToGPU", "EnsureCPUOutput", "StopGradient", "Dropout")
 """Operators that hand on what they read when a net is used."""
 
+_POOLS: Mapping[str, Literal["max", "avg"]] = {"MaxPool": "max", "AveragePool": "avg"}
+_AS_CAFFE = 3
+"""`legacy_pad` of poolings that were translated from Caffe: sizes are rounded up."""
+
 _LEGACY_PADS = {1: "valid", 2: "same"}
 
 
@@ -62,37 +67,44 @@ def graph_layers(net: Message, stored: Stored, *, notes: list[str]) -> list[Fore
     Raises:
         UserError: Stored values are read by another operator than Conv, FC and SpatialBN, or one of these lacks them.
     """
-    sources: dict[str, tuple[str, ...]] = {}
-    direct = {name for name in net.all("external_input") if name not in stored.given}
+    trails: dict[str, Trail] = {}
     layers: list[ForeignLayer] = []
     used: set[str] = set()
-    for operator in net.all("op"):
+    for number, operator in enumerate(net.all("op")):
         kind, inputs, outputs = operator.last("type", ""), operator.all("input"), operator.all("output")
         if not outputs:
             continue
         if kind in _ROLES:
-            layer = _layer(operator, stored, sources, direct=bool(inputs) and inputs[0] in direct)
+            layer = _layer(operator, stored, trails)
             layers.append(layer)
             used |= set(inputs[1:])
-            sources[outputs[0]] = (layer.name,)
-            direct.add(outputs[0])
+            trails[outputs[0]] = Trail((layer.name,), direct=True)
             continue
-        _check_no_values(operator, stored, sources)
-        reached = tuple(dict.fromkeys(name for item in inputs for name in sources.get(item, ())))
-        passes = kind in _TRANSPARENT and bool(inputs) and inputs[0] in direct
-        sources |= dict.fromkeys(outputs, reached)
-        direct -= set(outputs)
-        direct |= set(outputs[:1]) if passes else set()
+        _check_no_values(operator, stored, trails)
+        reached = pass_on([trails.get(item, start_trail()) for item in inputs])
+        if kind in _TRANSPARENT and inputs:
+            reached = trails.get(inputs[0], start_trail())
+        elif kind in _POOLS and not Arguments(operator).whole("global_pooling", 0):
+            reached = replace(reached, pools=(*reached.pools, (f"operator {number}", _pool(operator, kind))))
+        trails |= dict.fromkeys(outputs, reached)
     spare = [name for name in stored.given if name not in used]
     if spare:
         notes.append(f"left out, since the predict_net does not use them: {', '.join(spare[:8])}")
     return layers
 
 
-def _check_no_values(operator: Message, stored: Stored, sources: Mapping[str, tuple[str, ...]]) -> None:
+def _pool(operator: Message, kind: str) -> ForeignPool:
+    """A pooling over windows; sizes are rounded down but where it says that it is as in Caffe."""
+    given = Arguments(operator)
+    kernel = _sides(given, "kernel", default=1)
+    legacy = given.whole("legacy_pad", 0)
+    return ForeignPool(_POOLS[kind], kernel, _sides(given, "stride", default=1), _padding(given), legacy == _AS_CAFFE)
+
+
+def _check_no_values(operator: Message, stored: Stored, trails: Mapping[str, Trail]) -> None:
     """Raises UserError where an operator that is not read takes stored numbers; the net's input is none."""
     for place, name in enumerate(operator.all("input")):
-        if name not in sources and (name in stored.given or (place and name in stored.shapes)):
+        if name not in trails and (name in stored.given or (place and name in stored.shapes)):
             raise UserError(
                 f"{name} is read by the operator {operator.last('type', '')!r}, which cannot be brought over",
                 where=operator.where,
@@ -100,7 +112,7 @@ def _check_no_values(operator: Message, stored: Stored, sources: Mapping[str, tu
             )
 
 
-def _layer(operator: Message, stored: Stored, sources: Mapping[str, tuple[str, ...]], *, direct: bool) -> ForeignLayer:
+def _layer(operator: Message, stored: Stored, trails: Mapping[str, Trail]) -> ForeignLayer:
     kind, inputs = operator.last("type"), operator.all("input")
     missing = [name for name in inputs[1:] if name not in stored]
     if missing or len(inputs) < 2:
@@ -113,6 +125,7 @@ def _layer(operator: Message, stored: Stored, sources: Mapping[str, tuple[str, .
     if given.word("order", "NCHW") != "NCHW":
         raise UserError(f"{kind} {inputs[1]} computes in the order NHWC", where=operator.where, allowed="NCHW")
     tensors = dict(zip(_ROLES[kind], (stored[name] for name in inputs[1:]), strict=False))
+    trail = trails.get(inputs[0], start_trail())
     facts: dict[str, Any] = {}
     if kind == "Conv":
         facts = _geometry(given)
@@ -120,10 +133,9 @@ def _layer(operator: Message, stored: Stored, sources: Mapping[str, tuple[str, .
         if given.whole("axis", 1) != 1 or given.whole("axis_w", 1) != 1:
             raise UserError(f"FC {inputs[1]} states axes of its own", where=operator.where, allowed="axis 1")
     else:
-        facts = {"epsilon": given.real("epsilon", 1e-5), "direct": direct}
-    return build_layer(
-        _stem(inputs[1]), kind, tensors, facts=facts, after=sources.get(inputs[0], ()), where=operator.where
-    )
+        facts = {"epsilon": given.real("epsilon", 1e-5), "direct": trail.direct}
+    facts["pools"] = trail.pool_fact
+    return build_layer(_stem(inputs[1]), kind, tensors, facts=facts, after=trail.after, where=operator.where)
 
 
 def build_layer(
@@ -161,22 +173,29 @@ def _stem(name: str) -> str:
 
 
 def _geometry(given: Arguments) -> dict[str, Any]:
-    facts: dict[str, Any] = {"groups": given.whole("group", 1)}
-    for ours, theirs in (("stride", "stride"), ("dilation", "dilation")):
-        both = given.whole(theirs, 1)
-        sides = given.wholes(f"{theirs}s") or [given.whole(f"{theirs}_h", both), given.whole(f"{theirs}_w", both)]
-        facts[ours] = (sides[0], sides[-1])
+    return {
+        "groups": given.whole("group", 1),
+        "stride": _sides(given, "stride", default=1),
+        "dilation": _sides(given, "dilation", default=1),
+        "padding": _padding(given),
+    }
+
+
+def _sides(given: Arguments, name: str, *, default: int) -> tuple[int, int]:
+    """Height and width of a kernel, stride or dilation."""
+    both = given.whole(name, default)
+    sides = given.wholes(f"{name}s") or [given.whole(f"{name}_h", both), given.whole(f"{name}_w", both)]
+    return sides[0], sides[-1]
+
+
+def _padding(given: Arguments) -> Any:
+    """(top, left, bottom, right), or the word for what depends on the size of the map."""
     legacy = given.whole("legacy_pad", 0)
     if legacy in _LEGACY_PADS:
-        facts["padding"] = _LEGACY_PADS[legacy]
-        return facts
+        return _LEGACY_PADS[legacy]
     pads = given.wholes("pads")
-    if len(pads) == 4:
-        facts["padding"] = tuple(pads)
-    else:
-        every = given.whole("pad", 0)
-        facts["padding"] = tuple(given.whole(f"pad_{side}", every) for side in "tlbr")
-    return facts
+    every = given.whole("pad", 0)
+    return tuple(pads) if len(pads) == 4 else tuple(given.whole(f"pad_{side}", every) for side in "tlbr")
 
 
 def named_layers(stored: Stored, *, epsilon: float, where: str) -> list[ForeignLayer]:

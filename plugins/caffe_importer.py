@@ -14,7 +14,6 @@ from zoo_plugins.caffe_input import (
     build_preprocess,
     input_shape,
     mean_of_image,
-    pooling_note,
     stated_pixels,
 )
 from zoo_plugins.caffe_layers import foreign_layers
@@ -86,8 +85,6 @@ class CaffeImporter:
             layers = with_blobs(net_layers(net, testing=True), model, notes=notes)
         flow = trace_flow(layers, net.all("input"), where=net.where)
         found = foreign_layers(layers, flow, where=str(definition or path), notes=notes)
-        pools = pooling_note(layers)
-        notes += [pools] if pools else []
         order, channels = choose_order(self.channel_order, found, notes=notes), input_channels(found)
         shape = input_shape(net, layers)
         if shape is None and pixels is not None and pixels.crop_px:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from zoo_plugins.caffe_layers import blob_array, sides
+from zoo_plugins.caffe_layers import blob_array
 from zoo_plugins.caffe_net import CaffeLayer, read_file
 from zoo_plugins.caffe_schema import SCHEMA
 from zoo_plugins.protobuf_wire import Message, decode
@@ -128,19 +128,3 @@ def build_preprocess(
         crop_share=_CROP_SHARE if pixels.crop_px else 1.0,
         interpolation="bilinear",
     )
-
-
-def pooling_note(layers: Sequence[CaffeLayer]) -> str | None:
-    """A sentence on poolings, whose last windows Caffe and PyTorch's default place differently."""
-    pools = []
-    for layer in layers:
-        param = layer.param("pooling_param")
-        stride = sides(param, "stride", default=1)
-        if layer.type == "Pooling" and max(stride) > 1 and not param.last("global_pooling", False):
-            kernel, pad = sides(param, "kernel", default=0), sides(param, "pad", default=0)
-            if "kernel_size" in param:
-                kernel = sides(param, "kernel_size", default=0)
-            pools.append(f"{layer.name} {kernel[0]} x {kernel[1]} / {stride[0]}, padding {pad[0]}")
-    if not pools:
-        return None
-    return f"Caffe rounds sizes of pooled maps up: {'; '.join(pools[:8])}"

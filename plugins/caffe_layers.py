@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.caffe_net import INPUT, CaffeLayer, Flow, read_directly, value_sources
+from zoo_plugins.caffe_net import INPUT, CaffeLayer, Flow, layer_trails
+from zoo_plugins.caffe_schema import SCHEMA
+from zoo_plugins.foreign_graphs import Trail
 from zoo_plugins.protobuf_wire import Message
 
-from zoo.contracts.importing import ForeignLayer
+from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError
 
 Floats = NDArray[np.float32]
@@ -18,6 +22,7 @@ Floats = NDArray[np.float32]
 READ = ("Convolution", "InnerProduct", "BatchNorm", "Scale")
 """Types of layers whose values are read; any other that holds values is refused."""
 
+_MAX, _AVERAGE = (SCHEMA.enums["PoolMethod"][name] for name in ("MAX", "AVE"))
 _LEGACY_DIMS = ("num", "channels", "height", "width")
 
 
@@ -39,26 +44,48 @@ def foreign_layers(
     scales = _scales(valued, layers, flow, where=where)
     scale_of = {norm: scale for scale, norm in scales.items()}
     names = {number: layers[scales.get(number, number)].name for number in valued}
-    sources = None if flow is None else value_sources(layers, flow, names)
+    trails = None if flow is None else layer_trails(layers, flow, names=names, pools=_pools(layers))
     found = []
     for number in valued:
         if number in scales:
             continue
         layer = layers[number]
-        after = None if sources is None else sources[number]
         if layer.type == "Convolution":
-            found.append(_convolution(layer, after))
+            read = _convolution(layer)
         elif layer.type == "InnerProduct":
-            found.append(_dense(layer, after))
+            read = _dense(layer)
         else:
-            scale = layers[scale_of[number]] if number in scale_of else None
-            source = None if flow is None else read_directly(number, layers, flow)
-            direct = None if flow is None else source is not None and (source == INPUT or source in names)
-            found.append(_norm(layer, scale, after=after, direct=direct))
+            read = _norm(layer, layers[scale_of[number]] if number in scale_of else None)
+        found.append(read if trails is None else _connected(read, trails[number]))
     if scales:
         notes.append(f"{len(scales)} pairs of BatchNorm and Scale became one normalisation each")
     if any(layer.param("batch_norm_param").last("use_global_stats", True) is False for layer in layers):
         notes.append("use_global_stats: false, as in training; the stored statistics are what is used after it")
+    return found
+
+
+def _connected(layer: ForeignLayer, trail: Trail) -> ForeignLayer:
+    """The layer with what it reads."""
+    direct = {"direct": trail.direct} if layer.kind == "norm" else {}
+    return replace(layer, after=trail.after, facts={**layer.facts, **direct, "pools": trail.pool_fact})
+
+
+def _pools(layers: Sequence[CaffeLayer]) -> dict[int, ForeignPool]:
+    """Poolings over windows by number; Caffe rounds the size of their result up.
+
+    Source: Caffe's `src/caffe/layers/pooling_layer.cpp`.
+    """
+    found: dict[int, ForeignPool] = {}
+    for number, layer in enumerate(layers):
+        param = layer.param("pooling_param")
+        if layer.type == "Pooling" and not param.last("global_pooling", False):
+            stated = param.last("pool", 0)
+            kind: Literal["max", "avg"] = "avg" if stated == _AVERAGE else "max"
+            if stated not in (_AVERAGE, _MAX):
+                raise UserError(f"pooling {layer.name!r} draws at random", where=param.where, allowed="MAX, AVE")
+            kernel = sides(param, "kernel_size" if "kernel_size" in param else "kernel", default=1)
+            stride, pad = sides(param, "stride", default=1), sides(param, "pad", default=0)
+            found[number] = ForeignPool(kind, kernel, stride, pad, ceil=True)
     return found
 
 
@@ -111,7 +138,7 @@ def _scales(valued: Sequence[int], layers: Sequence[CaffeLayer], flow: Flow | No
     return found
 
 
-def _convolution(layer: CaffeLayer, after: tuple[str, ...] | None) -> ForeignLayer:
+def _convolution(layer: CaffeLayer) -> ForeignLayer:
     param = layer.param("convolution_param")
     weight, *bias = _arrays(layer, most=2)
     groups = int(param.last("group", 1))
@@ -123,10 +150,10 @@ def _convolution(layer: CaffeLayer, after: tuple[str, ...] | None) -> ForeignLay
         "dilation": sides(param, "dilation", default=1),
         "groups": groups,
     }
-    return ForeignLayer(layer.name, "conv", _with_bias(layer, weight, bias), facts, after)
+    return ForeignLayer(layer.name, "conv", _with_bias(layer, weight, bias), facts)
 
 
-def _dense(layer: CaffeLayer, after: tuple[str, ...] | None) -> ForeignLayer:
+def _dense(layer: CaffeLayer) -> ForeignLayer:
     param = layer.param("inner_product_param")
     weight, *bias = _arrays(layer, most=2)
     if weight.ndim == 4 and weight.shape[:2] == (1, 1):
@@ -135,7 +162,7 @@ def _dense(layer: CaffeLayer, after: tuple[str, ...] | None) -> ForeignLayer:
         raise _misshapen(layer, f"weight {list(weight.shape)}", "[outputs, inputs], or [1, 1, outputs, inputs]")
     if param.last("transpose", False):
         weight = np.ascontiguousarray(weight.T)
-    return ForeignLayer(layer.name, "dense", _with_bias(layer, weight, bias), {}, after)
+    return ForeignLayer(layer.name, "dense", _with_bias(layer, weight, bias))
 
 
 def _with_bias(layer: CaffeLayer, weight: Floats, bias: Sequence[Floats]) -> dict[str, Floats]:
@@ -146,9 +173,7 @@ def _with_bias(layer: CaffeLayer, weight: Floats, bias: Sequence[Floats]) -> dic
     return {"weight": weight, "bias": bias[0].reshape(-1)}
 
 
-def _norm(
-    layer: CaffeLayer, scale: CaffeLayer | None, *, after: tuple[str, ...] | None, direct: bool | None
-) -> ForeignLayer:
+def _norm(layer: CaffeLayer, scale: CaffeLayer | None) -> ForeignLayer:
     """Caffe keeps sums of means and variances and the number by which to divide them; 0 stands for no update yet.
 
     Source: Caffe's `src/caffe/layers/batch_norm_layer.cpp` and `scale_layer.cpp`.
@@ -167,10 +192,8 @@ def _norm(
         weight = stored[0].reshape(-1)
         shift = stored[1].reshape(-1) if len(stored) == 2 else shift
     tensors = {"weight": weight, "bias": shift, "running_mean": mean, "running_var": variance}
-    facts: dict[str, object] = {"epsilon": layer.param("batch_norm_param").number("eps", 1e-5)}
-    if direct is not None:
-        facts["direct"] = direct
-    return ForeignLayer(layer.name, "norm", tensors, facts, after)
+    epsilon = layer.param("batch_norm_param").number("eps", 1e-5)
+    return ForeignLayer(layer.name, "norm", tensors, {"epsilon": epsilon})
 
 
 def _arrays(layer: CaffeLayer, *, most: int) -> list[Floats]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo_plugins.caffe_schema import SCHEMA, V1_TYPES
+from zoo_plugins.foreign_graphs import Trail, pass_on, start_trail
 from zoo_plugins.protobuf_text import parse_file
 from zoo_plugins.protobuf_wire import Message, broken, decode
 
+from zoo.contracts.importing import ForeignPool
 from zoo.errors import UserError
 
 TEXT_SUFFIXES = (".prototxt", ".pbtxt", ".pt", ".txt")
@@ -192,28 +194,28 @@ def trace_flow(layers: Sequence[CaffeLayer], inputs: Sequence[str], *, where: st
     return Flow(tuple(reads), tuple(tuple(found) for found in readers))
 
 
-def value_sources(layers: Sequence[CaffeLayer], flow: Flow, names: Mapping[int, str]) -> list[tuple[str, ...]]:
-    """For each layer the names of the layers with values whose results it reads.
+def layer_trails(
+    layers: Sequence[CaffeLayer], flow: Flow, *, names: Mapping[int, str], pools: Mapping[int, ForeignPool]
+) -> list[Trail]:
+    """For each layer what is known of what it reads.
 
     Args:
         layers: In order.
         flow: Who reads what.
         names: Number of a layer with values to the name that its result goes by.
+        pools: Number of a pooling over windows to what it does.
     """
-    found: list[tuple[str, ...]] = []
-    for number in range(len(layers)):
-        sources: dict[str, None] = {}
-        for read in flow.reads[number]:
-            if read != INPUT:
-                sources |= dict.fromkeys((names[read],) if read in names else found[read])
-        found.append(tuple(sources))
-    return found
-
-
-def read_directly(number: int, layers: Sequence[CaffeLayer], flow: Flow) -> int | None:
-    """The layer whose result a layer reads, nothing in between; `INPUT` for the image, None for several results."""
-    while len(flow.reads[number]) == 1:
-        number = flow.reads[number][0]
-        if number == INPUT or layers[number].type not in _TRANSPARENT:
-            return number
-    return None
+    read: list[Trail] = []
+    written: list[Trail] = []
+    for number, layer in enumerate(layers):
+        inputs = [start_trail() if source == INPUT else written[source] for source in flow.reads[number]]
+        trail = inputs[0] if len(inputs) == 1 else pass_on(inputs)
+        read.append(trail)
+        if number in names:
+            trail = Trail((names[number],), direct=True)
+        elif number in pools:
+            trail = replace(pass_on([trail]), pools=(*trail.pools, (layer.name, pools[number])))
+        elif layer.type not in _TRANSPARENT:
+            trail = pass_on([trail])
+        written.append(trail)
+    return read

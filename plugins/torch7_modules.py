@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from zoo_plugins.foreign_graphs import Trail, pass_on, start_trail
 from zoo_plugins.torch7_file import TorchObject
 
-from zoo.contracts.importing import ForeignLayer
+from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError
 
 _LIBRARIES = ("nn", "cudnn", "cunn", "inn")
@@ -18,26 +19,12 @@ _VALUES = ("weight", "bias", "running_mean", "running_var", "running_std")
 _CONVOLUTIONS = ("SpatialConvolution", "SpatialConvolutionMM", "SpatialDilatedConvolution")
 _NORMS = ("SpatialBatchNormalization", "BatchNormalization")
 _MERGING = ("CAddTable", "CSubTable", "CMulTable", "CDivTable", "CMaxTable", "CMinTable", "JoinTable")
+_POOLS: Mapping[str, Literal["max", "avg"]] = {"SpatialMaxPooling": "max", "SpatialAveragePooling": "avg"}
 _TRANSPARENT = ("Identity", "Copy", "Contiguous", "Dropout", "SpatialDropout")
 """Modules that hand on what they read when a net is used."""
 
 
-@dataclass(frozen=True)
-class _State:
-    """What is known of a result on its way.
-
-    Attributes:
-        after: The layers with values that it comes from.
-        direct: Whether it is such a layer's result itself, or the image.
-        pads: Zeros put on it: top, left, bottom, right.
-    """
-
-    after: tuple[str, ...] = ()
-    direct: bool = True
-    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
-
-
-_Result = _State | list["_State"]
+_Result: TypeAlias = Trail | list[Trail]
 """One tensor, or a table of tensors."""
 
 
@@ -53,7 +40,7 @@ def read_modules(network: TorchObject, *, where: str, notes: list[str]) -> list[
         UserError: A module holds values and is of no known kind, or a container is of none.
     """
     walk = _Walk(where, notes)
-    walk.module(network, "", _State())
+    walk.module(network, "", start_trail())
     if walk.passed:
         notes.append(f"modules without values were taken to be the network's own: {', '.join(walk.passed)}")
     return walk.layers
@@ -121,7 +108,10 @@ class _Walk:
             raise self.refused(module, path, "cannot be followed", allowed=", ".join((*_MERGING, "SpatialZeroPadding")))
         if module.class_name not in self.passed:
             self.passed.append(module.class_name)
-        return replace(_one(state), direct=False, pads=(0, 0, 0, 0))
+        trail = pass_on([_one(state)])
+        if kind in _POOLS:
+            return replace(trail, pools=(*trail.pools, (path, _pool(module, _POOLS[kind], _one(state)))))
+        return trail
 
     def _chain(self, parts: list[TorchObject], path: str, state: _Result) -> _Result:
         for number, part in enumerate(parts, start=1):
@@ -132,7 +122,7 @@ class _Walk:
         return [_one(self.module(part, _place(path, number), state)) for number, part in enumerate(parts, start=1)]
 
     def _concat(self, parts: list[TorchObject], path: str, state: _Result) -> _Result:
-        return replace(_one(self._branches(parts, path, state)), direct=False)
+        return pass_on([_one(self._branches(parts, path, state))])
 
     def _parallel(self, parts: list[TorchObject], path: str, state: _Result) -> _Result:
         states = state if isinstance(state, list) else [state]
@@ -151,14 +141,14 @@ class _Walk:
         self.notes.append(f"of the {len(parts)} copies of the network for several devices the first is read")
         return self.module(parts[0], path, state)
 
-    def _padded(self, module: TorchObject, path: str, state: _State) -> _State:
+    def _padded(self, module: TorchObject, path: str, state: Trail) -> Trail:
         pads = [_whole(module, name, default=0) for name in ("pad_t", "pad_l", "pad_b", "pad_r")]
         if min(pads) < 0:
             raise self.refused(module, path, "cuts maps off, which cannot be brought over")
         top, left, bottom, right = (old + new for old, new in zip(state.pads, pads, strict=True))
         return replace(state, pads=(top, left, bottom, right), direct=False)
 
-    def _layer(self, module: TorchObject, kind: str, path: str, state: _State) -> _State:
+    def _layer(self, module: TorchObject, kind: str, path: str, state: Trail) -> Trail:
         name = path or "1"
         try:
             if kind in _CONVOLUTIONS:
@@ -166,12 +156,13 @@ class _Walk:
             elif kind in _NORMS:
                 layer = _norm(module, name, state)
             else:
-                layer = ForeignLayer(name, "dense", _with_bias(_needed(module, "weight"), module), {}, state.after)
+                layer = ForeignLayer(name, "dense", _with_bias(_needed(module, "weight"), module))
             _check_shapes(layer)
         except (ValueError, KeyError) as error:
             raise self.refused(module, path, f"cannot be read: {error}") from error
-        self.layers.append(layer)
-        return _State((name,))
+        facts = {**layer.facts, "pools": state.pool_fact}
+        self.layers.append(replace(layer, facts=facts, after=state.after))
+        return Trail((name,), direct=True)
 
 
 def _modules(module: TorchObject) -> list[Any] | None:
@@ -186,12 +177,11 @@ def _place(path: str, number: int) -> str:
     return f"{path}.{number}" if path else str(number)
 
 
-def _one(state: _Result) -> _State:
+def _one(state: _Result) -> Trail:
     """One state; of a table all that went into it."""
-    if isinstance(state, _State):
+    if isinstance(state, Trail):
         return state
-    after = tuple(dict.fromkeys(name for one in state for name in one.after))
-    return state[0] if len(state) == 1 else _State(after, direct=False)
+    return state[0] if len(state) == 1 else pass_on(state)
 
 
 def _array(module: TorchObject, name: str) -> NDArray[np.float32] | None:
@@ -223,7 +213,7 @@ def _whole(module: TorchObject, name: str, *, default: int) -> int:
     return int(value)
 
 
-def _convolution(module: TorchObject, name: str, state: _State) -> ForeignLayer:
+def _convolution(module: TorchObject, name: str, state: Trail) -> ForeignLayer:
     """SpatialConvolutionMM keeps its kernels in rows; older files say `padding` for both sides."""
     weight = _needed(module, "weight")
     groups = _whole(module, "groups", default=1)
@@ -241,10 +231,23 @@ def _convolution(module: TorchObject, name: str, state: _State) -> ForeignLayer:
         "dilation": (_whole(module, "dilationH", default=1), _whole(module, "dilationW", default=1)),
         "groups": groups,
     }
-    return ForeignLayer(name, "conv", _with_bias(weight, module), facts, state.after)
+    return ForeignLayer(name, "conv", _with_bias(weight, module), facts)
 
 
-def _norm(module: TorchObject, name: str, state: _State) -> ForeignLayer:
+def _pool(module: TorchObject, kind: Literal["max", "avg"], trail: Trail) -> ForeignPool:
+    """A pooling over windows; its stride is its window where the file does not say."""
+    try:
+        kernel = _whole(module, "kH", default=1), _whole(module, "kW", default=1)
+        stride = _whole(module, "dH", default=kernel[0]), _whole(module, "dW", default=kernel[1])
+        pad_h, pad_w = _whole(module, "padH", default=0), _whole(module, "padW", default=0)
+    except ValueError as error:
+        raise UserError(f"a {module.class_name} cannot be read: {error}", where="source") from error
+    top, left, bottom, right = trail.pads
+    padding = (top + pad_h, left + pad_w, bottom + pad_h, right + pad_w)
+    return ForeignPool(kind, kernel, stride, padding, ceil=module.fields.get("ceil_mode") is True)
+
+
+def _norm(module: TorchObject, name: str, state: Trail) -> ForeignLayer:
     """Before version 2, `running_std` held 1 / sqrt(variance + eps).
 
     Source: torch/nn, BatchNormalization.lua, `BN:read`.
@@ -265,7 +268,7 @@ def _norm(module: TorchObject, name: str, state: _State) -> ForeignLayer:
         "running_mean": mean,
         "running_var": variance,
     }
-    return ForeignLayer(name, "norm", tensors, {"epsilon": epsilon, "direct": state.direct}, state.after)
+    return ForeignLayer(name, "norm", tensors, {"epsilon": epsilon, "direct": state.direct})
 
 
 def _check_shapes(layer: ForeignLayer) -> None:

@@ -167,8 +167,9 @@ def test_layers_say_what_they_read(tmp_path):
     assert found["conv1_bn"].after == ("conv1",)
     assert found["res2_0_branch1"].after == ("conv1_bn",)
     assert found["pred"].after == ("res2_0_branch2b_bn", "res2_0_branch1_bn")
-    assert found["conv1_bn"].facts == {"epsilon": pytest.approx(1e-3), "direct": True}
-    assert found["conv1"].facts == {"groups": 1, "stride": (2, 2), "dilation": (1, 1), "padding": (1, 1, 1, 1)}
+    assert found["conv1_bn"].facts == {"epsilon": pytest.approx(1e-3), "direct": True, "pools": ()}
+    plain = {"groups": 1, "dilation": (1, 1), "pools": ()}
+    assert found["conv1"].facts == {"stride": (2, 2), "padding": (1, 1, 1, 1), **plain}
 
 
 def test_without_a_predict_net_names_put_the_layers_together(tmp_path):
@@ -207,7 +208,7 @@ def test_a_predict_net_may_be_text(tmp_path):
 def test_the_geometry_of_convolutions_is_stated(tmp_path, arguments, facts):
     nets = Nets((4, 9, 9))
     nets.conv("c", "data", 4 // arguments.get("group", 1), 4, 3, **arguments)
-    plain = {"groups": 1, "stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0)}
+    plain = {"groups": 1, "stride": (1, 1), "dilation": (1, 1), "padding": (0, 0, 0, 0), "pools": ()}
     assert read(nets, tmp_path).layers[0].facts == plain | facts
 
 

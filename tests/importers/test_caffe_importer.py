@@ -134,7 +134,7 @@ def test_height_and_width_may_differ(tmp_path):
     param.stride_h, param.stride_w, param.pad_w = 2, 1, 3
     param.dilation.extend([1, 2])
     facts = read(net.proto, tmp_path).layers[0].facts
-    assert facts == {"stride": (2, 1), "padding": (0, 3), "dilation": (1, 2), "groups": 1}
+    assert facts == {"stride": (2, 1), "padding": (0, 3), "dilation": (1, 2), "groups": 1, "pools": ()}
 
 
 def older_form(proto):
