@@ -220,6 +220,92 @@ def test_loop_stops_at_a_loss_that_is_no_number_and_keeps_the_batch(make_job):
     assert np.allclose(kept["images"], job.normalise(torch.from_numpy(raw.images)).numpy())
 
 
+class Shifted:
+    """A change of the batch that depends on the step, as mixup's does."""
+
+    def change_batch(self, batch, generator, classes):
+        return Batch(batch.images + torch.rand((), generator=generator), batch.targets)
+
+
+class NanAt(nn.Module):
+    """A loss that is no number from its `at`-th call on."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.at, self.calls = at, 0
+
+    def forward(self, logits, targets):
+        self.calls += 1
+        return nn.functional.cross_entropy(logits, targets, reduction="none") * (
+            math.nan if self.calls > self.at else 1
+        )
+
+
+@pytest.mark.parametrize("every", [2, 4, 10])
+def test_loop_that_looks_every_few_steps_ends_in_the_same_bits(make_job, every):
+    rows: dict[int, list] = {1: [], every: []}
+    jobs, counters = {}, {}
+    for size in rows:
+        jobs[size] = make_job(folder=f"every{size}", regularizers=[Shifted()], limits=Limits(save_every_steps=5))
+        object.__setattr__(jobs[size], "log", rows[size].append)
+        loop = Loop(jobs[size])
+        assert loop.tally.every == 1  # on a CPU
+        loop.tally.every = size
+        counters[size] = loop.run()
+    assert same_bits(weights(jobs[1]), weights(jobs[every]))
+    for name in ("step", "best_loss", "best_step", "epoch_loss", "epoch_right", "epoch_seen"):
+        assert getattr(counters[1], name) == getattr(counters[every], name), name
+    assert [row["train_loss"] for row in rows[1]] == [row["train_loss"] for row in rows[every]]
+
+
+@pytest.mark.parametrize("stop_at", [3, 8, 14])
+def test_loop_that_looks_every_few_steps_resumes_to_the_same_bits(make_job, stop_at):
+    """Stopped in the middle of a group, after a checkpoint in the middle of another."""
+    whole = make_job(folder="whole")
+    expected = Loop(whole).run()
+    broken = make_job(folder="broken", watcher=StopAt(stop_at), limits=Limits(save_every_steps=2))
+    first = Loop(broken)
+    first.tally.every = 4
+    with pytest.raises(Stop):
+        first.run()
+    resumed = make_job(folder="broken")
+    second = Loop(resumed)
+    second.tally.every = 4
+    second.restore()
+    assert 0 < second.counters.step < stop_at
+    counters = second.run()
+    assert same_bits(weights(whole), weights(resumed))
+    assert (counters.epoch_loss, counters.epoch_right) == (expected.epoch_loss, expected.epoch_right)
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 4, 8])
+def test_loop_that_looks_every_few_steps_names_the_step_and_keeps_its_batch(make_job, at):
+    """The bad step is noticed later; what is said and kept is of that step."""
+    kept = {}
+    for every in (1, 4):
+        folder = f"every{every}/checkpoints"
+        job = make_job(loss=NanAt(at), regularizers=[Shifted()], folder=folder, limits=Limits(save_every_steps=1000))
+        job.checkpoints.folder.mkdir(parents=True)
+        loop = Loop(job)
+        loop.tally.every = every
+        with pytest.raises(UserError, match=f"nan at step {at} ") as refused:
+            loop.run()
+        kept[every] = np.load(job.checkpoints.folder.parent / "bad_batch.npz"), refused.value.where.split(";")[0]
+    assert kept[1][1] == kept[4][1]  # the learning rate of that step
+    for name in ("images", "targets", "indices"):
+        assert np.array_equal(kept[1][0][name], kept[4][0][name])
+
+
+def test_loop_never_saves_what_it_has_not_looked_at(make_job):
+    job = make_job(loss=NanAt(4), limits=Limits(save_every_steps=2))
+    loop = Loop(job)
+    loop.tally.every = 100
+    with pytest.raises(UserError, match="nan at step 4 "):
+        loop.run()
+    assert job.checkpoints.state("last")["counters"]["step"] == 4
+    assert all(tensor.isfinite().all() for tensor in job.checkpoints.tensors("last", "model.").values())
+
+
 def test_loop_calls_what_a_regularizer_has_and_nothing_else(make_job):
     called = []
 

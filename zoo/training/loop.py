@@ -24,6 +24,7 @@ from zoo.errors import Interrupted, UserError
 from zoo.training.ema import MovingAverage
 from zoo.training.inference import to_device
 from zoo.training.job import Counters, Job
+from zoo.training.tally import Step, Tally
 
 
 class Loop:
@@ -38,6 +39,7 @@ class Loop:
         self.average = MovingAverage(self.module, job.phase.ema_decay) if job.phase.ema else None
         self.prepared, self.optimizer = job.accelerator.prepare(self.module, job.optimizer)
         self.base_lrs = [float(group["lr"]) for group in job.optimizer.param_groups]
+        self.tally = Tally(job.accelerator.device)
         self._stop_asked = False
         self._started = time.monotonic()
         self._last_save = self._started
@@ -98,6 +100,7 @@ class Loop:
                 break  # a checkpoint here, before the validation, would make a resumed run leave it out
             self._stop_if_asked()
             self._save_if_due()
+        self._count()
         if c.step >= c.planned_steps or (epoch + 1) % job.limits.validate_every == 0:
             self._validate()
         else:
@@ -118,15 +121,21 @@ class Loop:
         for regularizer in job.regularizers:
             if hasattr(regularizer, "penalty"):
                 loss = loss + regularizer.penalty(job.model)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            self._refuse(batch, raw, value=value)
+        values = (loss, per_image.detach().float().sum(), _right_answers(logits.detach(), raw.targets))
+        if self.tally.add(c.step, raw, values=values) or c.epoch_seen == 0:
+            self._count()
         job.accelerator.backward(loss)
         self._apply_step()
-        right = _right_answers(logits.detach(), raw.targets)
-        c.epoch_loss += float(per_image.detach().float().sum()) * job.accelerator.num_processes
-        c.epoch_right += right * job.accelerator.num_processes
-        c.epoch_seen += raw.total
+
+    def _count(self) -> None:
+        """Looks at the steps that wait to be counted, and stops at the first whose loss is not finite."""
+        c, processes = self.counters, self.job.accelerator.num_processes
+        for step in self.tally.look():
+            if not math.isfinite(step.loss):
+                self._refuse(step)
+            c.epoch_loss += step.summed * processes
+            c.epoch_right += step.right * processes
+            c.epoch_seen += step.raw.total
 
     def _batch(self, raw: RawBatch) -> Batch:
         job = self.job
@@ -221,6 +230,7 @@ class Loop:
 
     def _save(self, name: str, *, weights_only: bool = False) -> None:
         job = self.job
+        self._count()  # what is saved has been looked at
         self._last_save = time.monotonic()
         if not job.accelerator.is_main_process:
             return
@@ -307,24 +317,27 @@ class Loop:
         finally:
             signal.signal(signal.SIGINT, before)
 
-    def _refuse(self, batch: Batch, raw: RawBatch, *, value: float) -> None:
+    def _refuse(self, step: Step) -> None:
         """Stops at a loss that is not finite and keeps the batch, so that the step can be replayed."""
         c, job = self.counters, self.job
+        c.step = step.number  # batch and rates are functions of it: made again, they are what they were
+        self._set_rates()
+        batch = self._batch(step.raw)
         kept: Path = job.checkpoints.folder.parent / "bad_batch.npz"
-        np.savez(kept, images=batch.images.cpu().numpy(), targets=batch.targets.cpu().numpy(), indices=raw.indices)
+        np.savez(kept, images=batch.images.cpu().numpy(), targets=batch.targets.cpu().numpy(), indices=step.raw.indices)
         raise UserError(
-            f"the loss is {value} at step {c.step} of phase {job.phase.name!r}",
+            f"the loss is {step.loss} at step {c.step} of phase {job.phase.name!r}",
             where=f"learning rate {max(g['lr'] for g in job.optimizer.param_groups):.3g}; the batch is kept in {kept}",
             do=["lower optimizer.lr", "add regularizers=[gradient_clipping]", "train.precision=fp32, if it was bf16"],
         )
 
 
-def _right_answers(logits: torch.Tensor, targets: np.ndarray[Any, Any]) -> float:
-    """Right answers in a batch; in a multi-label task, images with every label right."""
+def _right_answers(logits: torch.Tensor, targets: np.ndarray[Any, Any]) -> torch.Tensor:
+    """Number of right answers in a batch; in a multi-label task, of images with every label right."""
     truth = torch.from_numpy(targets).to(logits.device)
     if truth.ndim == 1:
-        return float((logits.argmax(1) == truth).sum())
-    return float(((logits > 0) == (truth > 0.5)).all(1).sum())
+        return (logits.argmax(1) == truth).sum()
+    return ((logits > 0) == (truth > 0.5)).all(1).sum()
 
 
 def _seed(*parts: int) -> int:
