@@ -224,6 +224,8 @@ def test_zoo_path_names_folders_in_order(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ZOO_PATH", os.pathsep.join([str(tmp_path / "b"), "", "~/a"]))
     assert zoo_folders() == (tmp_path / "b", tmp_path / "a")
+    monkeypatch.chdir(tmp_path)
+    assert zoo_folders("a") == (tmp_path / "a",)
     monkeypatch.delenv("ZOO_PATH")
     assert zoo_folders() == ()
     with pytest.raises(UserError, match="which is no folder"):

@@ -75,7 +75,7 @@ def zoo_folders(value: str | None = None) -> tuple[Path, ...]:
         UserError: One of them is no folder.
     """
     text = os.environ.get(ZOO_PATH, "") if value is None else value
-    folders = tuple(Path(part).expanduser() for part in text.split(os.pathsep) if part)
+    folders = tuple(Path(part).expanduser().absolute() for part in text.split(os.pathsep) if part)
     for folder in folders:
         if not folder.is_dir():
             raise UserError(

@@ -14,11 +14,11 @@ from zoo.verbs.arguments import Arguments, read_arguments, usage
 
 KEYS = {
     "run": "DIR           a finished run, or a saved model",
-    "to": "FOLDER|hf:ORG/NAME   a folder of models (made where missing), or a repository of Hugging Face",
+    "to": "FOLDER         a folder of models, made where missing; or hf:ORG/NAME, a repository of Hugging Face",
     "name": "NAME         in a folder; without it, made of the network and the data",
     "description": "TEXT  for the card",
     "license": "NAME      under which you publish it: cc-by-4.0, apache-2.0, ...",
-    "private": "true      on the hub: whether a new repository is seen by its owner alone (false: by everybody)",
+    "private": "true      with hf:, whether a new repository is seen by its owner alone (false: by everybody)",
 }
 
 NOTES = """
