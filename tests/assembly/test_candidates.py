@@ -29,7 +29,7 @@ def test_a_name_means_itself_at_hand_or_not(registry):
     assert names_of(field) == ["seer", "torchvision/resnet18", "resnet18.a1_in1k"]  # seer once, by whatever name
     seer, torchvision, tagged = field.candidates
     assert (seer.full_name, seer.weights, seer.at_hand) == ("planted/seer", "planted", True)
-    assert (torchvision.weights, torchvision.at_hand) == ("auto", False)
+    assert (torchvision.weights, torchvision.at_hand) == ("", False)
     assert tagged.full_name == "timm/resnet18.a1_in1k"
     assert torchvision.parameters == 11_689_512
     assert field.notes == ()
@@ -47,7 +47,7 @@ def test_a_pattern_means_what_is_at_hand_and_says_what_is_not(registry):
 def test_download_lets_a_pattern_reach_what_is_published(registry):
     field = choose_candidates(registry, ["torchvision/vgg1[13]"], download=True)
     assert names_of(field) == ["torchvision/vgg11", "torchvision/vgg13"]
-    assert {candidate.weights for candidate in field.candidates} == {"auto"}
+    assert not any(candidate.at_hand or candidate.weights for candidate in field.candidates)
     with pytest.raises(UserError, match="without models=") as caught:
         choose_candidates(registry, [], download=True)
     assert "models=[" in str(caught.value)

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from support.e2e import command, hashes, run
+from support.e2e import TINY, command, hashes, run
 from support.planted import DISTRIBUTION, make_photos, make_weights
 
 QUIET = ("train.threads=1", "train.loader_threads=1", "train.precision=fp32")
@@ -128,3 +128,16 @@ def test_recommend_of_what_is_at_hand_on_the_digits(planted, monkeypatch):
     answer = json.loads(done.stdout)
     assert answer["take"] == "tf_efficientnet_lite0"
     assert answer["candidates"][0]["score"]["value"] > 0.8
+
+
+@pytest.mark.slow
+def test_a_published_model_is_compared_by_its_own_weights_with_a_word_of_caution(planted, coloured, monkeypatch):
+    run("finetune", f"data={coloured}", *TINY, "train.epochs=1", "run.dir=run")
+    run("publish", "run=run", "to=zoo-of-mine", "name=tried")
+    monkeypatch.setenv("ZOO_PATH", "zoo-of-mine")
+    done = run("recommend", f"data={coloured}", "models=[tried,seer]", "data.channels=3", *QUIET, "--json")
+    rows = {row["name"]: row for row in json.loads(done.stdout)["candidates"]}
+    assert rows["tried"]["status"] == "scored"
+    assert rows["tried"]["weights"] == "at hand (published)"
+    assert "fine-tuned on these very images" in rows["tried"]["reason"]
+    assert rows["seer"]["reason"] == ""

@@ -26,7 +26,8 @@ class Candidate:
         name: What a user writes after `model=`.
         full_name: Means the same whatever else is installed; with the weight tag, where one was named.
         parameters: Values with the published head; None where they cannot be counted.
-        weights: What `weights=` takes them: the source that has them at hand, or `auto`.
+        weights: The weight source that has them at hand; "" where the network brings its own (a published model), or
+            where they are to be downloaded.
         at_hand: Whether they lie on this machine; otherwise they are downloaded.
         refused: Why it is not tried, or "".
     """
@@ -134,8 +135,8 @@ def _within(row: Row, *, max_parameters: float | None) -> Candidate:
         refused = f"over the limit: {row.parameters:,} parameters, max_params={max_parameters:,.0f}"
     elif row.weights == "none":
         refused = "no pretrained weights of it are published or at hand"
-    # `published`, the models of a user's own zoo, is no source that could be asked by name: they bring their weights.
-    asked = row.source if row.weights == "at hand" and row.source != "published" else "auto"
+    # `published` is no source that could be asked: choosing such a model's name means its weights.
+    asked = row.source if row.source != "published" else ""
     return Candidate(row.name, row.full_name, row.parameters, asked, row.weights == "at hand", refused)
 
 

@@ -44,6 +44,8 @@ _Result = TypeVar("_Result")
 MOST_HINTED = 2000
 """LogME and H-score are computed on this many images at most: they are hints, and grow with the square of the width."""
 
+_SEEN_BEFORE = "a published model; if it was fine-tuned on these very images, its score is too good"
+
 KEPT_PARAMETERS = 100_000_000
 """Networks of so many parameters in all stay in memory between the measurement of latency and the first round."""
 
@@ -109,7 +111,7 @@ class Race:
         candidate = track.candidate
         weights = "none"
         if not candidate.refused.startswith("no pretrained"):
-            weights = f"at hand ({candidate.weights})" if candidate.at_hand else "downloaded"
+            weights = f"at hand ({candidate.weights or 'published'})" if candidate.at_hand else "downloaded"
         known = Row(
             name=track.name,
             full_name=candidate.full_name,
@@ -315,10 +317,13 @@ class Race:
         )
         own.seed_everything()
         facts = self.pool.listing.facts
-        model, found = build_backbone(config, session.registry, facts=facts, say=_silent, weights=candidate.weights)
+        model, found = build_backbone(
+            config, session.registry, facts=facts, say=_silent, weights=candidate.weights or None
+        )
         if found is None:
             raise UserError("no pretrained weights were found", where=f"model={candidate.name}")
-        track.warning = found.warning
+        own_weights = candidate.at_hand and not candidate.weights
+        track.warning = found.warning or (_SEEN_BEFORE if own_weights else "")
         model, report = finish_network(model, found, config=config, registry=session.registry, classes=facts.classes)
         model.module.to(self._device).eval()
         return Loaded(own, model, report)
