@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.artifacts.public_record import public_record
+from zoo.artifacts.public_record import public_record, without_places
 from zoo.artifacts.record import DataUse, Environment, RunRecord
 from zoo.contracts.data import BadFile, Task
 from zoo.contracts.model import LoadReport
@@ -88,6 +88,11 @@ def test_a_record_without_data_and_weights_is_one_too():
         record("/home/anna/photos"), data=None, weights=None, config={}, origins={}, overrides=()
     )
     assert public_record(bare) == bare
+
+
+def test_any_values_lose_their_places():
+    said = {"import": {"against": "/home/anna/ref.npz", "max_abs": 1e-6, "notes": ["see ~/x/y.md", "1/2 px"]}}
+    assert without_places(said) == {"import": {"against": "ref.npz", "max_abs": 1e-6, "notes": ["see y.md", "1/2 px"]}}
 
 
 NAMES = st.text(st.characters(exclude_characters="/\\\0", exclude_categories=["Cs"]), min_size=1, max_size=20)

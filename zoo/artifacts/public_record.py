@@ -43,6 +43,11 @@ def public_record(record: RunRecord) -> RunRecord:
     )
 
 
+def without_places(value: Any) -> Any:
+    """Plain values with the last part of every path that stands in their text."""
+    return _Cleaner(_longest_first(set()))(value)
+
+
 def _public_data(record: RunRecord, clean: _Cleaner) -> Any:
     data = record.data
     if data is None:
@@ -61,7 +66,12 @@ def _known_places(record: RunRecord) -> list[str]:
     named += [data.get("path"), data.get("cache_dir"), run.get("dir"), record.config.get("weights")]
     given = {str(place) for place in named if place and _is_path(str(place))}
     given |= {os.path.abspath(os.path.expanduser(place)) for place in given}
-    return sorted(given | {str(Path.cwd()), str(Path.home())} - {"/"}, key=len, reverse=True)
+    return _longest_first(given)
+
+
+def _longest_first(places: set[str]) -> list[str]:
+    """Places that are taken out of text, the folder of work and the home among them."""
+    return sorted(places | {str(Path.cwd()), str(Path.home())} - {"/"}, key=len, reverse=True)
 
 
 def _is_path(text: str) -> bool:

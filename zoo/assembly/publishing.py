@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.artifacts.cards import render_card
-from zoo.artifacts.public_record import public_record
+from zoo.artifacts.public_record import public_record, without_places
 from zoo.artifacts.record import RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.artifacts.saved_model import CARD, CONFIG, TENSORS, SavedModel, seal, to_card
@@ -175,7 +175,7 @@ def _contents(
     if public is not None:
         content = (to_json(public.to_dict(), indent=2) + "\n").encode()
         files[RECORD], hashes[RECORD] = content, hashlib.sha256(content).hexdigest()
-    origin = {**saved.origin, "published": dict(facts)}
+    origin = {**without_places(dict(saved.origin)), "published": dict(facts)}
     sealed, files[CARD] = seal(dataclasses.replace(saved, origin=origin, sha256=hashes))
     files[README] = render_card(sealed, public, address=address).encode("utf-8", "replace")
     return sealed, files
