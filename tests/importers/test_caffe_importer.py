@@ -9,6 +9,7 @@ from support.importing import fill, relative_difference
 from torch import nn
 from zoo_plugins.caffe_importer import CaffeImporter
 
+from zoo.contracts.importing import ForeignPool
 from zoo.errors import UserError
 
 
@@ -135,6 +136,30 @@ def test_height_and_width_may_differ(tmp_path):
     param.dilation.extend([1, 2])
     facts = read(net.proto, tmp_path).layers[0].facts
     assert facts == {"stride": (2, 1), "padding": (0, 3), "dilation": (1, 2), "groups": 1, "pools": ()}
+
+
+def test_poolings_are_handed_over_as_caffe_rounds_them(tmp_path):
+    net = Net("n", (1, 32, 32))
+    net.conv("a", "data", 2, 1)
+    net.pool("p1", "a", 3, 2, pad=1)
+    net.conv("b", "p1", 2, 1)
+    net.pool("p2", "b", 2, 2, kind=1)
+    net.plus("sum", "p2", "p2")
+    net.pool("p3", "sum", whole=True)
+    net.conv("c", "p3", 2, 1)
+    found = {layer.name: layer.facts["pools"] for layer in read(net.proto, tmp_path).layers}
+    assert found == {
+        "a": (),
+        "b": (ForeignPool("max", (3, 3), (2, 2), (1, 1), ceil=True),),
+        "c": (ForeignPool("avg", (2, 2), (2, 2), (0, 0), ceil=True),),
+    }
+    param = net.proto.layer[2].pooling_param
+    param.ClearField("kernel_size")
+    param.kernel_h, param.kernel_w = 2, 5
+    assert read(net.proto, tmp_path).layers[1].facts["pools"][0].kernel == (2, 5)
+    param.pool = 2
+    with pytest.raises(UserError, match="'p1' draws at random"):
+        read(net.proto, tmp_path)
 
 
 def older_form(proto):

@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional
 from zoo_plugins.torch7_importer import Torch7Importer
 
+from zoo.contracts.importing import ForeignPool
 from zoo.errors import UserError
 
 RNG = np.random.default_rng(11)
@@ -168,6 +169,23 @@ def test_parallel_tables_and_copies_for_devices(tmp_path):
     assert found["5"].after == ("1.1", "2.2")
     assert found["5"].facts["dilation"] == (1, 2)
     assert found["5"].facts["padding"] == (3, 3, 3, 3)
+
+
+def test_poolings_are_handed_over(tmp_path):
+    network = module(
+        "nn.Sequential",
+        Module("nn.SpatialZeroPadding", pad_l=1, pad_t=2),
+        Module("cudnn.SpatialMaxPooling", kW=3, kH=2, dW=2, dH=1, padW=1, padH=0, ceil_mode=True),
+        Module("nn.SpatialAveragePooling", kW=2, kH=2),
+        conv(1, 2, 1),
+    )
+    assert read(network, tmp_path).layers[0].facts["pools"] == (
+        ForeignPool("max", (2, 3), (1, 2), (2, 2, 0, 1), ceil=True),
+        ForeignPool("avg", (2, 2), (2, 2), (0, 0, 0, 0)),
+    )
+    network.fields["modules"][2].fields["kW"] = 2.5
+    with pytest.raises(UserError, match="SpatialMaxPooling"):
+        read(network, tmp_path)
 
 
 def test_a_norm_behind_a_rectifier_says_so(tmp_path):
