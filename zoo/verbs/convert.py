@@ -67,8 +67,6 @@ def _request(arguments: Arguments, options: Sequence[str]) -> Request:
     Raises:
         UserError: The tolerance is no number above 0, or an option is given twice or without a value.
     """
-    from zoo.assembly.converting import TOLERANCE, Request
-
     given: dict[str, dict[str, str]] = {prefix: {} for prefix in PREFIXES}
     for word in options:
         key, equals, value = word.partition("=")
@@ -78,7 +76,10 @@ def _request(arguments: Arguments, options: Sequence[str]) -> Request:
         if name in given[prefix]:
             raise UserError(f"{key}= is given twice", where=word, do="leave one of them out")
         given[prefix][name] = value
-    tolerance = arguments.get("tolerance")
+    typed = arguments.get("tolerance")
+    tolerance = None if typed is None else _above_zero(typed)
+    from zoo.assembly.converting import TOLERANCE, Request  # takes seconds, so the words are checked before
+
     return Request(
         source=Path(arguments.values["source"]).expanduser(),
         model=arguments.values["model"],
@@ -88,7 +89,7 @@ def _request(arguments: Arguments, options: Sequence[str]) -> Request:
         reference=_path(arguments.get("reference")),
         classes=arguments.get("classes"),
         preprocess=arguments.get("preprocess"),
-        tolerance=TOLERANCE if tolerance is None else _above_zero(tolerance),
+        tolerance=TOLERANCE if tolerance is None else tolerance,
         model_options=given["model"],
         reader_options=given["importer"],
     )
