@@ -92,7 +92,7 @@ def convert(request: Request, plugins: Plugins, *, say: Callable[[str], None]) -
     reader_entry, reader = find_reader(request, registry)
     foreign = reader.read(request.source, definition=request.definition)
     say(f"source  {request.source}: {foreign.framework}, {len(foreign.layers)} layers with values")
-    entry, options, model = build_target(request, foreign, registry)
+    entry, options, model = build_target(request, foreign, registry=registry)
     prepared = choose_preprocess(request.preprocess, foreign, model=model)
     model = dataclasses.replace(model, spec=dataclasses.replace(model.spec, preprocess=prepared.preprocess))
     say(f"model   {model.spec.name}, input {prepared.preprocess.size} px; {prepared.how}")
@@ -175,7 +175,7 @@ def outputs_of(source: ForeignModel) -> int:
     return int(layers[-1].tensors["weight"].shape[0])
 
 
-def build_target(request: Request, source: ForeignModel, registry: Registry) -> tuple[Entry, dict[str, Any], Model]:
+def build_target(request: Request, source: ForeignModel, *, registry: Registry) -> tuple[Entry, dict[str, Any], Model]:
     """The network with random values, for the source's outputs, channels and input size.
 
     Raises:
