@@ -50,6 +50,9 @@ _TRANSPARENT = ("Copy", "CopyGPUToCPU", "CopyCPUToGPU", "EnsureCPUOutput", "Stop
 """Operators that hand on what they read when a net is used."""
 
 _POOLS: Mapping[str, Literal["max", "avg"]] = {"MaxPool": "max", "AveragePool": "avg"}
+_KNOWN = (*_TRANSPARENT, *_POOLS, "Flatten", "FlattenToVec", "Softmax")
+"""Operators without values that are handed over, or that change nothing in the outputs compared."""
+
 _AS_CAFFE = 3
 """`legacy_pad` of poolings that were translated from Caffe: sizes are rounded up."""
 
@@ -62,7 +65,7 @@ def graph_layers(net: Message, stored: Stored, *, notes: list[str]) -> list[Fore
     Args:
         net: The NetDef.
         stored: Tensors of the init_net by name.
-        notes: Takes a sentence on tensors that the net does not use.
+        notes: Takes a sentence on tensors that the net does not use, and on operators without values.
 
     Raises:
         UserError: Stored values are read by another operator than Conv, FC and SpatialBN, or one of these lacks them.
@@ -70,6 +73,7 @@ def graph_layers(net: Message, stored: Stored, *, notes: list[str]) -> list[Fore
     trails: dict[str, Trail] = {}
     layers: list[ForeignLayer] = []
     used: set[str] = set()
+    passed: dict[str, None] = {}
     for number, operator in enumerate(net.all("op")):
         kind, inputs, outputs = operator.last("type", ""), operator.all("input"), operator.all("output")
         if not outputs:
@@ -86,7 +90,11 @@ def graph_layers(net: Message, stored: Stored, *, notes: list[str]) -> list[Fore
             reached = trails.get(inputs[0], start_trail())
         elif kind in _POOLS and not Arguments(operator).whole("global_pooling", 0):
             reached = replace(reached, pools=(*reached.pools, (f"operator {number}", _pool(operator, kind))))
+        elif kind not in _KNOWN:
+            passed[kind] = None
         trails |= dict.fromkeys(outputs, reached)
+    if passed:
+        notes.append(f"operators without values were taken to be the network's own: {', '.join(passed)}")
     spare = [name for name in stored.given if name not in used]
     if spare:
         notes.append(f"left out, since the predict_net does not use them: {', '.join(spare[:8])}")
@@ -135,10 +143,10 @@ def _layer(operator: Message, stored: Stored, trails: Mapping[str, Trail]) -> Fo
     else:
         facts = {"epsilon": given.real("epsilon", 1e-5), "direct": trail.direct}
     facts["pools"] = trail.pool_fact
-    return build_layer(_stem(inputs[1]), kind, tensors, facts=facts, after=trail.after, where=operator.where)
+    return _build_layer(_stem(inputs[1]), kind, tensors, facts=facts, after=trail.after, where=operator.where)
 
 
-def build_layer(
+def _build_layer(
     name: str,
     kind: str,
     tensors: Mapping[str, Floats],
@@ -222,7 +230,7 @@ def named_layers(stored: Stored, *, epsilon: float, where: str) -> list[ForeignL
             continue
         tensors = {role: stored[item] for role, item in names.items() if item in stored}
         used |= set(names.values())
-        layers.append(build_layer(stem, kind, tensors, facts=dict(facts), after=None, where=where))
+        layers.append(_build_layer(stem, kind, tensors, facts=dict(facts), after=None, where=where))
     spare = [name for name in stored.given if name not in used]
     if spare:
         raise UserError(

@@ -92,13 +92,14 @@ class Caffe2Importer:
             )
         if any(item.endswith("_riv") for item in stored.given):
             notes.append("values named riv are variances, as SpatialBN reads them")
+        order = choose_order(self.channel_order, layers, notes=notes)
         return ForeignModel(
             framework="caffe2",
             layers=tuple(layers),
             order="file" if definition is None else "execution",
             architecture=name,
             notes=tuple(notes),
-            channel_order=choose_order(self.channel_order, layers, notes=notes),
+            channel_order=order,
             input_shape=shape,
         )
 

@@ -70,7 +70,7 @@ class CaffeImporter:
 
         Args:
             path: The .caffemodel; or a whole net as text.
-            definition: The .prototxt, binary or text.
+            definition: The .prototxt; a file with another ending than that of a text is read as a binary net.
 
         Raises:
             UserError: The files are torn or of another kind, do not fit each other, or hold what cannot be expressed.

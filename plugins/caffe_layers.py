@@ -22,6 +22,9 @@ Floats = NDArray[np.float32]
 READ = ("Convolution", "InnerProduct", "BatchNorm", "Scale")
 """Types of layers whose values are read; any other that holds values is refused."""
 
+_KNOWN = ("Split", "Dropout", "Pooling", "Flatten", "Softmax", "SoftmaxWithLoss", "SoftmaxLoss", "Accuracy", "Silence")
+"""Types of layers without values that are handed over, or that change nothing in the outputs compared."""
+
 _MAX, _AVERAGE = (SCHEMA.enums["PoolMethod"][name] for name in ("MAX", "AVE"))
 _LEGACY_DIMS = ("num", "channels", "height", "width")
 
@@ -57,6 +60,10 @@ def foreign_layers(
         else:
             read = _norm(layer, layers[scale_of[number]] if number in scale_of else None)
         found.append(read if trails is None else _connected(read, trails[number]))
+    passed = [layer.type for layer in layers if layer.bottoms and not layer.blobs and layer.type not in _KNOWN]
+    if passed:
+        kinds = ", ".join(dict.fromkeys(passed))
+        notes.append(f"layers without values were taken to be the network's own: {kinds}")
     if scales:
         notes.append(f"{len(scales)} pairs of BatchNorm and Scale became one normalisation each")
     if any(layer.param("batch_norm_param").last("use_global_stats", True) is False for layer in layers):

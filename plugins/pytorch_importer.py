@@ -43,7 +43,7 @@ class PyTorchImporter:
 
     def reads(self, path: Path) -> bool:
         """Whether the file has one of the endings of PyTorch's weights."""
-        return path.suffix.lower() in SUFFIXES
+        return path.suffix in SUFFIXES
 
     def read(self, path: Path, *, definition: Path | None = None) -> ForeignModel:
         """All layers with their values.
@@ -61,7 +61,7 @@ class PyTorchImporter:
         notes = []
         if any(layer.kind == "norm" for layer in layers):
             notes.append(f"a state dict does not say the norms' epsilon; taken as {self.epsilon:g} (importer.epsilon)")
-        if path.suffix.lower() == ".safetensors":
+        if path.suffix == ".safetensors":
             notes.append("a safetensors file keeps tensors in the order of their names, not of the network")
         return ForeignModel("pytorch", tuple(layers), "file", notes=tuple(notes))
 

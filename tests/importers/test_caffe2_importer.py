@@ -62,6 +62,7 @@ def test_a_residual_net_gives_caffe2_s_outputs(tmp_path):
     assert foreign.input_shape == (3, 12, 12)
     assert foreign.architecture == "net"
     assert "riv are variances" in " ".join(foreign.notes)
+    assert "network's own: Relu, Sum" in " ".join(foreign.notes)
 
 
 def test_layers_say_what_they_read(tmp_path):
@@ -149,7 +150,9 @@ def test_what_the_predict_net_does_not_use_is_said(tmp_path):
 
 
 def test_the_order_of_colours_can_be_said(tmp_path):
-    assert read(residual(), tmp_path).channel_order == "bgr"
+    foreign = read(residual(), tmp_path)
+    assert foreign.channel_order == "bgr"
+    assert "B, G, R" in " ".join(foreign.notes)
     assert read(residual(), tmp_path, channel_order="rgb").channel_order == "rgb"
     with pytest.raises(UserError, match="not a value"):
         Caffe2Importer(channel_order="gbr")

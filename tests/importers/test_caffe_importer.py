@@ -57,6 +57,7 @@ def test_a_small_vgg_gives_caffe_s_outputs(tmp_path):
     foreign = read(net.proto, tmp_path)
     module = fill(foreign, small_vgg_module(), (3, 16, 16))
     assert foreign.channel_order == "bgr"
+    assert "B, G, R" in " ".join(foreign.notes)
     expected = run(net.proto, given)
     assert relative_difference(module, given[:, ::-1], expected) < 1e-5
     assert relative_difference(module, given, expected) > 1e-3, "the order of colours must matter here"
@@ -83,6 +84,7 @@ def test_layers_say_what_they_read_and_a_norm_is_one_layer(tmp_path):
     assert norm.facts["epsilon"] == pytest.approx(1e-3)
     assert norm.facts["direct"] is True
     assert "4 pairs of BatchNorm and Scale" in " ".join(foreign.notes)
+    assert "network's own: ReLU" in foreign.notes[0]
 
 
 def test_the_statistics_are_divided_by_their_factor(tmp_path):

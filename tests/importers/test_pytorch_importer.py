@@ -10,6 +10,8 @@ from torch import nn
 from zoo_plugins.pytorch_importer import PyTorchImporter
 
 from zoo.errors import UserError
+from zoo.plugins import load_plugins
+from zoo.weights.files import SUFFIXES
 
 
 class Foreign(nn.Module):
@@ -147,10 +149,15 @@ def test_what_would_run_code_and_what_is_torn_is_refused(tmp_path):
         PyTorchImporter().read(tmp_path / "torn.pth")
 
 
+def test_the_listing_states_the_endings_of_weight_files():
+    entry = load_plugins().registry.get("importer", "pytorch")
+    assert set(entry.facts["suffixes"]) == set(SUFFIXES)
+
+
 def test_it_knows_its_files(tmp_path):
     importer = PyTorchImporter()
     assert importer.reads(tmp_path / "a.pth")
-    assert importer.reads(tmp_path / "a.SAFETENSORS")
+    assert importer.reads(tmp_path / "a.safetensors")
     assert not importer.reads(tmp_path / "a.onnx")
     assert importer.forward(tmp_path / "a.pth") is None
     with pytest.raises(UserError, match="has no effect"):
