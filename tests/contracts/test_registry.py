@@ -22,6 +22,7 @@ AT_LEAST = {
     "schedule": 5,
     "loss": 3,
     "strategy": 5,
+    "importer": 2,
     "command": 6,
 }
 """Components of zoo's own that there were when this was written: fewer means that some were lost."""

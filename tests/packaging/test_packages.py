@@ -94,6 +94,8 @@ def test_every_library_that_is_imported_is_required() -> None:
     from importlib.metadata import packages_distributions
 
     required = _names(PROJECT["project"]["dependencies"])
+    for extra in set(PROJECT["project"]["optional-dependencies"]) - {"dev"}:
+        required |= _names(PROJECT["project"]["optional-dependencies"][extra])
     owners = packages_distributions()
     for folder in FOLDERS.values():
         for file in (ROOT / folder).rglob("*.py"):
