@@ -16,7 +16,7 @@ from zoo_plugins.caffe2_graph import Stored, graph_layers, named_layers
 from zoo_plugins.caffe2_schema import SCHEMA, Arguments
 from zoo_plugins.caffe_net import read_file
 from zoo_plugins.channel_order import OrderOption, check_order, choose_order
-from zoo_plugins.option_checks import check_range
+from zoo_plugins.option_checks import check_range, no_effect
 from zoo_plugins.protobuf_text import parse_file
 from zoo_plugins.protobuf_wire import Message, broken, decode
 
@@ -26,6 +26,7 @@ from zoo.errors import UserError
 if TYPE_CHECKING:
     from zoo.contracts.importing import Forward
 
+_EPSILON = 1e-5
 _LOOK_BYTES = 1 << 16
 _LARGEST_FILL = 1 << 20
 """Values of a ConstantFill, which has no values in the file: no more than norms and biases need."""
@@ -47,12 +48,13 @@ class Caffe2Importer:
     Args:
         channel_order: Order of the colours that the net reads. `auto` is `bgr` for a net of three channels, as
             Caffe2's own image loader hands them on.
-        epsilon: What norms add to the variance where no predict_net says it; SpatialBN's own default.
+        epsilon: What norms add to the variance where no predict_net says it; SpatialBN's own 1e-5 where it is left out.
     """
 
-    def __init__(self, *, channel_order: OrderOption = "auto", epsilon: float = 1e-5) -> None:
+    def __init__(self, *, channel_order: OrderOption = "auto", epsilon: float | None = None) -> None:
         check_order(channel_order)
-        check_range(epsilon, where="importer.epsilon", low=0, high=1)
+        if epsilon is not None:
+            check_range(epsilon, where="importer.epsilon", low=0, high=1)
         self.channel_order: OrderOption = channel_order
         self.epsilon = epsilon
 
@@ -76,14 +78,19 @@ class Caffe2Importer:
         init, notes = _read_net(path), []
         stored = _stored(init)
         if definition is None:
-            layers = named_layers(stored, epsilon=self.epsilon, where=str(path))
+            epsilon = _EPSILON if self.epsilon is None else self.epsilon
+            layers = named_layers(stored, epsilon=epsilon, where=str(path))
             if any(layer.kind == "norm" for layer in layers):
-                notes.append(f"no predict_net states the norms' epsilon; taken as {self.epsilon:g} (importer.epsilon)")
+                notes.append(f"no predict_net states the norms' epsilon; taken as {epsilon:g} (importer.epsilon)")
             name, shape = init.last("name", ""), None
         else:
             net = _read_net(definition)
             layers = graph_layers(net, stored, notes=notes)
             name, shape = net.last("name", ""), _input_shape(net, stored.shapes)
+        if self.epsilon is not None and (definition is not None or all(layer.kind != "norm" for layer in layers)):
+            raise no_effect(
+                "epsilon", where="importer.epsilon", do="leave it out: the predict_net states it, or there is no norm"
+            )
         if not layers:
             raise UserError(
                 "this net holds no values",

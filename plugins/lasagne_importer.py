@@ -68,7 +68,7 @@ class LasagneImporter:
                     "epsilon", where="importer.epsilon", do="leave it out: inverse deviations have it in them"
                 )
         self.flip_filters, self.norm = flip_filters, tuple(norm)
-        self.epsilon = _EPSILON if epsilon is None else epsilon
+        self.epsilon = epsilon
 
     def reads(self, path: Path) -> bool:
         """Whether the file ends in .npz, or is a pickle, which `read` refuses with the reason."""
@@ -98,6 +98,8 @@ class LasagneImporter:
         notes = [_kernels_note(turned=self.flip_filters)] if any(layer.kind == "conv" for layer in layers) else []
         if any(layer.kind == "norm" for layer in layers):
             notes.append(f"vectors of normalisations were taken to be {', '.join(self.norm)} (importer.norm)")
+        elif self.epsilon is not None:
+            raise no_effect("epsilon", where="importer.epsilon", do="leave it out: the file holds no normalisation")
         return ForeignModel("lasagne", tuple(layers), "execution", notes=tuple(notes))
 
     def forward(self, path: Path, *, definition: Path | None = None) -> Forward | None:
@@ -143,7 +145,7 @@ class LasagneImporter:
         """An inverse deviation d is a variance of 1 / d^2 to which nothing is added."""
         parts = dict(zip(self.norm, (values for _, values in vectors), strict=True))
         mean = parts["mean"]
-        variance, epsilon = parts.get("var"), self.epsilon
+        variance, epsilon = parts.get("var"), _EPSILON if self.epsilon is None else self.epsilon
         if variance is None:
             inverse, epsilon = parts["inv_std"].astype(np.float64), 0.0
             if (inverse <= 0).any():

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from zoo.contracts.importing import Forward
 
 _ROLES = ("weight", "bias", "running_mean", "running_var")
+_EPSILON = 1e-5
+"""PyTorch's BatchNorm2d adds this by default."""
+
 _COUNTER = "num_batches_tracked"
 
 
@@ -34,11 +37,12 @@ class PyTorchImporter:
     through. Nothing is unpickled that could run code.
 
     Args:
-        epsilon: What norms add to the variance, which a state dict does not say; PyTorch's default.
+        epsilon: What norms add to the variance, which a state dict does not say; PyTorch's 1e-5 where it is left out.
     """
 
-    def __init__(self, *, epsilon: float = 1e-5) -> None:
-        check_range(epsilon, where="importer.epsilon", low=0, high=1)
+    def __init__(self, *, epsilon: float | None = None) -> None:
+        if epsilon is not None:
+            check_range(epsilon, where="importer.epsilon", low=0, high=1)
         self.epsilon = epsilon
 
     def reads(self, path: Path) -> bool:
@@ -57,10 +61,13 @@ class PyTorchImporter:
         """
         if definition is not None:
             raise no_effect("a definition", where=f"definition={definition}", do="leave it out")
-        layers = _layers(read_tensors(path), epsilon=self.epsilon, where=str(path))
+        epsilon = _EPSILON if self.epsilon is None else self.epsilon
+        layers = _layers(read_tensors(path), epsilon=epsilon, where=str(path))
         notes = []
         if any(layer.kind == "norm" for layer in layers):
-            notes.append(f"a state dict does not say the norms' epsilon; taken as {self.epsilon:g} (importer.epsilon)")
+            notes.append(f"a state dict does not say the norms' epsilon; taken as {epsilon:g} (importer.epsilon)")
+        elif self.epsilon is not None:
+            raise no_effect("epsilon", where="importer.epsilon", do="leave it out: the file holds no normalisation")
         if path.suffix == ".safetensors":
             notes.append("a safetensors file keeps tensors in the order of their names, not of the network")
         return ForeignModel("pytorch", tuple(layers), "file", notes=tuple(notes))

@@ -79,6 +79,9 @@ def test_layers_say_what_they_read(tmp_path):
 def test_without_a_predict_net_names_put_the_layers_together(tmp_path):
     nets = residual()
     whole, named = read(nets, tmp_path), read(nets, tmp_path, definition=False, epsilon=1e-3)
+    with pytest.raises(UserError, match="epsilon has no effect"):
+        read(nets, tmp_path, epsilon=1e-3)
+    assert read(nets, tmp_path, definition=False).layers[1].facts == {"epsilon": 1e-5}
     assert named.order == "file"
     assert [layer.name for layer in named.layers] == [layer.name for layer in whole.layers]
     assert all(layer.after is None for layer in named.layers)

@@ -127,6 +127,9 @@ def test_other_orders_of_a_norm(tmp_path):
     assert not norm.tensors["bias"].any()
     assert LasagneImporter(norm=("mean", "var", "gamma")).read(path).layers[1].facts == {"epsilon": 1e-4}
     assert beta.shape == (5,)
+    dense = write(tmp_path, [np.ones((2, 3))], name="dense.npz")
+    with pytest.raises(UserError, match="epsilon has no effect"):
+        LasagneImporter(norm=("mean", "var", "gamma"), epsilon=1e-3).read(dense)
 
 
 def test_a_norm_on_the_image_comes_first(tmp_path):

@@ -104,8 +104,12 @@ def test_the_epsilon_is_said_and_can_be_set(tmp_path):
     foreign = PyTorchImporter(epsilon=1e-3).read(tmp_path / "net.pth")
     assert foreign.layers[1].facts == {"epsilon": 1e-3}
     assert "taken as 0.001" in " ".join(foreign.notes)
+    assert PyTorchImporter().read(tmp_path / "net.pth").layers[1].facts == {"epsilon": 1e-5}
     with pytest.raises(UserError, match="epsilon"):
         PyTorchImporter(epsilon=2)
+    torch.save(nn.Sequential(nn.Linear(2, 2)).state_dict(), tmp_path / "dense.pth")
+    with pytest.raises(UserError, match="epsilon has no effect"):
+        PyTorchImporter(epsilon=1e-3).read(tmp_path / "dense.pth")
 
 
 def test_a_norm_without_scale_and_shift(tmp_path):
