@@ -7,11 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from support.importing import relative_difference
 from torch import nn
 
 from zoo.artifacts.model_folder import load_model_folder
+from zoo.assembly.console import Console
 from zoo.assembly.converting import Request, convert
+from zoo.assembly.evaluating import evaluate_run
 from zoo.assembly.import_inputs import choose_classes, choose_preprocess
 from zoo.assembly.using import load_saved
 from zoo.contracts.importing import ForeignLayer, ForeignModel, Provenance
@@ -20,6 +23,7 @@ from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess
 from zoo.plugins import load_plugins
 from zoo.registry import Entry, Offer, Origin
+from zoo.weights.files import read_path
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +86,23 @@ def test_the_card_holds_the_measured_differences_as_json(source, plugins, tmp_pa
     assert 0 <= imported["max_abs"] < 1e-3
     assert imported["reader"] == "zoo/onnx"
     assert len(imported["sha256"]) == 64
+
+
+def test_what_starts_from_the_model_or_scores_it_says_where_it_comes_from(source, lenet, plugins, tmp_path):
+    convert(request(source, tmp_path), plugins, say=quietly)
+    _, model = load_saved(tmp_path / "out", plugins)
+    assert read_path(tmp_path / "out", model.spec).note.startswith("imported from onnx (lenet.onnx): logits differ")
+    for number in range(2):
+        (tmp_path / "data" / f"class{number}").mkdir(parents=True)
+        Image.fromarray(np.full((28, 28), number * 90, np.uint8)).save(tmp_path / "data" / f"class{number}" / "a.png")
+    said = []
+    console = Console()
+    console.say = said.append
+    scores = evaluate_run(
+        tmp_path / "out", plugins, console=console, data=str(tmp_path / "data"), split=None, device="cpu"
+    )
+    assert scores.count == 2
+    assert any(line.startswith("imported from onnx (lenet.onnx)") for line in said)
 
 
 def test_a_reference_of_the_user_s_goes_before_the_framework(source, lenet, plugins, tmp_path):
