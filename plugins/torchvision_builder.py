@@ -110,7 +110,21 @@ def _create(arch: str, arguments: dict[str, Any]) -> nn.Module:
             where=f"model.{key}",
             do=f"leave model.{key} out, or take another network",
         ) from error
+    if type(module) is models.MNASNet:
+        module.__class__ = VersionedMNASNet
     return module
+
+
+class VersionedMNASNet(models.MNASNet):
+    """MNASNet that takes tensors without torch's own metadata, such as safetensors hold, for those of today's version.
+
+    torchvision's refuses them, as files of its first version had another stem; their shapes differ, which is found.
+    """
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, local_metadata: dict[str, Any], *rest: Any
+    ) -> None:
+        super()._load_from_state_dict(state_dict, prefix, {"version": self._version, **local_metadata}, *rest)
 
 
 def _first_conv(module: nn.Module) -> str:
