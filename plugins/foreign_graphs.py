@@ -18,7 +18,8 @@ class Trail:
 
     Attributes:
         after: The layers with values that it comes from, through what has none; () is the image.
-        pads: Zeros (top, left, bottom, right) put around it that no convolution has taken yet.
+        pads: What (top, left, bottom, right) was put around it that no convolution or pooling has taken yet.
+        fill: What was put there: zeros, or minus infinity for a pooling by the largest.
         direct: It is a layer's result itself.
         channels_last: Its map is [H, W, C].
         pools: (name of the call, pooling) since the layers that it comes from.
@@ -26,6 +27,7 @@ class Trail:
 
     after: tuple[str, ...] = ()
     pads: Pads = (0, 0, 0, 0)
+    fill: float = 0.0
     direct: bool = False
     channels_last: bool = False
     pools: tuple[tuple[str, ForeignPool], ...] = ()

@@ -225,6 +225,8 @@ class _Reading:
             raise self._refusal(node, "with auto_pad SAME_LOWER")
         padding: Any = {"SAME_UPPER": "same", "VALID": "valid"}.get(auto) or tuple(values.get("pads", (0, 0, 0, 0)))
         if any(trail.pads):
+            if trail.fill and node.op_type != "MaxPool":
+                raise self._refusal(node, "that reads minus infinity around its map")
             if padding == "same":
                 raise self._refusal(node, "padded twice, once by SAME")
             own = (0, 0, 0, 0) if padding == "valid" else padding
@@ -338,10 +340,18 @@ class _Reading:
             self.constants[node.input[2]].item() if len(node.input) > 2 and node.input[2] else values.get("value", 0.0)
         )
         mode = (values.get("mode") or b"constant").decode()
-        if mode != "constant" or fill or len(pads) != 8 or any(pads[i] for i in (0, 1, 4, 5)):
-            raise self._refusal(node, "other than with zeros around the image")
+        if (
+            mode != "constant"
+            or fill not in (0.0, -np.inf)
+            or (any(trail.pads) and fill != trail.fill)
+            or len(pads) != 8
+            or any(pads[i] for i in (0, 1, 4, 5))
+        ):
+            raise self._refusal(node, "other than with zeros (or minus infinity, for a pooling) around the image")
         own = (pads[2], pads[3], pads[6], pads[7])
-        return replace(trail, direct=False, pads=tuple(a + b for a, b in zip(trail.pads, own, strict=True)))
+        return replace(
+            trail, direct=False, fill=float(fill), pads=tuple(a + b for a, b in zip(trail.pads, own, strict=True))
+        )
 
     def _transposed(self, node: NodeProto, trail: Trail) -> Trail:
         """Follows the channels' axis, which decides the order of a flattened map."""

@@ -229,3 +229,27 @@ def test_a_constant_of_a_billion_numbers_is_not_made(tmp_path):
     values = {"n": np.array([1 << 30]), "w": noise(32, 3), "b": noise(3)}
     with pytest.raises(UserError, match="of 1073741824 numbers"):
         OnnxImporter().read(saved(graph([*nodes, *dense_nodes("matmul")], values), tmp_path))
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AveragePool"])
+def test_minus_infinity_around_a_map_is_for_poolings_by_the_largest(tmp_path, op):
+    """As timm exports its SAME poolings."""
+    nodes = [
+        helper.make_node("Conv", ["x", "k"], ["c"]),
+        helper.make_node("Pad", ["c", "p", "low"], ["d"]),
+        helper.make_node(op, ["d"], ["e"], kernel_shape=[3, 3], strides=[2, 2]),
+        helper.make_node("Flatten", ["e"], ["f"]),
+        *dense_nodes("matmul"),
+    ]
+    values = {"p": np.array([0, 0, 0, 0, 0, 0, 1, 1]), "low": np.array(-np.inf, np.float32)}
+    values |= {"k": noise(5, 2, 1, 1), "w": noise(20, 3), "b": noise(3)}
+    path = saved(graph(nodes, values), tmp_path)
+    if op == "AveragePool":
+        with pytest.raises(UserError, match="minus infinity around its map"):
+            OnnxImporter().read(path)
+        return
+    module = nn.Sequential(
+        *(nn.Conv2d(2, 5, 1, bias=False), nn.MaxPool2d(3, 2, ceil_mode=True), nn.Flatten(), nn.Linear(20, 3))
+    )
+    images = noise(2, 2, 4, 4)
+    assert relative_difference(fill(OnnxImporter().read(path), module, (2, 4, 4)), images, run(path, images)) < 1e-5
