@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from zoo.assembly.network import SMALLEST_INPUT_PX, input_size
-from zoo.assembly.planning import asked_for_training, too_many_frozen, without_effect
+from zoo.assembly.planning import asked_for_training, cannot_grow, too_many_frozen, without_effect
 from zoo.assembly.session import seconds_of
 from zoo.config.compose import configure
 from zoo.contracts.data import DataFacts, Task
@@ -132,3 +132,29 @@ def test_auto_trains_where_something_was_asked_that_acts_only_there(plugins):
     plan = strategy(plugins, "auto").plan(few, pretrained=True, must_train=True)
     assert plan.strategy == "lpft"
     assert "only in training" in plan.reason
+
+
+@pytest.mark.parametrize(
+    ("start", "words", "message"),
+    [
+        (32, (), ""),
+        (None, ("train.max_time=1m",), ""),
+        (7, (), "no size to grow from"),
+        (64, (), "no size to grow from"),
+        (32, ("train.max_time=1m",), "train.max_time cannot be kept"),
+    ],
+)
+def test_images_grow_from_a_smaller_size_or_not_at_all(plugins, start, words, message):
+    model = plugins.registry.get("model", "resnet10t").build(classes=3, channels=3, image_size=64)
+    spec = dataclasses.replace(model.spec, preprocess=model.spec.preprocess.with_size(64))
+    plan = strategy(plugins, "scratch", start_px=start).plan(FACTS, pretrained=False)
+    errors = cannot_grow(config_of(plugins, *words), plan, model=dataclasses.replace(model, spec=spec))
+    assert [message in error.what for error in errors] == [True] * bool(message)
+
+
+def test_a_network_of_one_size_cannot_have_images_that_grow(plugins):
+    model = plugins.registry.get("model", "zoo/lenet").build(classes=3, channels=3, image_size=32)
+    plan = strategy(plugins, "scratch", start_px=16).plan(FACTS, pretrained=False)
+    (error,) = cannot_grow(config_of(plugins), plan, model=model)
+    assert error.where == "strategy.start_px=16"
+    assert "cannot take images of 16 x 16 px" in error.what

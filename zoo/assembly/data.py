@@ -19,7 +19,6 @@ from zoo.data.batches import Batches
 from zoo.data.crops import growing_side
 from zoo.data.listing import Listing, list_images
 from zoo.data.pack import pack
-from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess
 from zoo.registry import Registry
 
@@ -96,11 +95,7 @@ def eval_feed(
 def train_feed(
     session: Session, bundle: DataBundle, *, preprocess: Preprocess, batch_size: int, phase: Phase
 ) -> Batches:
-    """Shuffled training images: the recipe's crop and mirror, then the user's augmentations in their order.
-
-    Raises:
-        UserError: The images should grow from a size that is none, or not below the network's input.
-    """
+    """Shuffled training images: the recipe's crop and mirror, then the user's augmentations in their order."""
     return Batches(
         bundle,
         bundle.splits["train"],
@@ -110,7 +105,7 @@ def train_feed(
         shuffle=True,
         crop_scale=phase.crop_scale,
         flip=phase.flip,
-        side_at=_side_at(session, phase, size=preprocess.size),
+        side_at=_side_at(phase, size=preprocess.size),
         pipeline=pipeline_factory(session, channels=bundle.channels),
         threads=session.config.train.loader_threads,
         rank=session.accelerator.process_index,
@@ -118,23 +113,10 @@ def train_feed(
     )
 
 
-def _side_at(session: Session, phase: Phase, *, size: int) -> Callable[[int], int] | None:
+def _side_at(phase: Phase, *, size: int) -> Callable[[int], int] | None:
     """Side of the training images in each epoch; None where it is always the network's own."""
     if phase.start_px is None:
         return None
-    if session.config.train.max_time is not None:
-        raise UserError(
-            "train.max_time cannot be kept with images that grow: the first epochs are quicker than the last",
-            where="strategy.start_px",
-            do=["strategy.start_px=null", "or give train.epochs instead of train.max_time"],
-        )
-    if not 8 <= phase.start_px < size:
-        raise UserError(
-            f"strategy.start_px={phase.start_px} is no size to grow from",
-            where="strategy.start_px",
-            allowed=f"8 to {size - 1}, less than the input of {size} px; or null",
-            do="leave it out, or give a larger model.image_size",
-        )
     return functools.partial(growing_side, epochs=phase.epochs, first=phase.start_px, last=size)
 
 

@@ -7,20 +7,21 @@ import dataclasses
 from zoo.assembly.session import Session
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
-from zoo.contracts.model import ModelSpec
+from zoo.contracts.model import Model, ModelSpec
 from zoo.contracts.training import Plan
 from zoo.errors import UserError, raise_all
+from zoo.models.build import check_forward
 
 TRAINING_GROUPS = ("optimizer", "schedule", "loss")
 TRAINING_KEYS = ("epochs", "validate_every", "patience", "save_every_s", "save_every_steps")
 
 
-def make_plan(session: Session, facts: DataFacts, *, spec: ModelSpec, pretrained: bool) -> Plan:
+def make_plan(session: Session, facts: DataFacts, *, model: Model, pretrained: bool) -> Plan:
     """What will be trained, and why. `train.epochs` replaces the strategy's own number.
 
     Raises:
-        UserErrors: Something that the user asked for can have no effect in this plan, or the network has fewer stages
-            than are to be frozen.
+        UserErrors: Something that the user asked for can have no effect in this plan, the network has fewer stages than
+            are to be frozen, or images cannot grow as asked.
     """
     config = session.config
     strategy = session.build(config.strategy)
@@ -29,7 +30,9 @@ def make_plan(session: Session, facts: DataFacts, *, spec: ModelSpec, pretrained
         epochs = float(config.train.epochs)
         phases = [dataclasses.replace(p, epochs=epochs) if p.kind == "train" else p for p in plan.phases]
         plan = dataclasses.replace(plan, phases=tuple(phases))
-    raise_all([*without_effect(config, plan), *too_many_frozen(plan, spec)])
+    raise_all(
+        [*without_effect(config, plan), *too_many_frozen(plan, model.spec), *cannot_grow(config, plan, model=model)]
+    )
     return plan
 
 
@@ -47,6 +50,26 @@ def too_many_frozen(plan: Plan, spec: ModelSpec) -> list[UserError]:
             do="to train the head alone: strategy=probe",
         )
     ]
+
+
+def cannot_grow(config: FinetuneConfig, plan: Plan, *, model: Model) -> list[UserError]:
+    """An error where training images should grow from a size that is none, or that the network cannot take."""
+    first, size = next((p.start_px for p in plan.phases if p.start_px is not None), None), model.spec.preprocess.size
+    if first is None:
+        return []
+    key = "strategy.start_px"
+    if not 8 <= first < size:
+        what = f"{key}={first} is no size to grow from"
+        allowed = f"8 to {size - 1}, less than the input of {size} px; or null"
+        return [UserError(what, where=key, allowed=allowed, do="leave it out, or give a larger model.image_size")]
+    if config.train.max_time is not None:
+        what = "train.max_time cannot be kept with images that grow: the first epochs are quicker than the last"
+        return [UserError(what, where=key, do=[f"{key}=null", "or give train.epochs instead of train.max_time"])]
+    try:
+        check_forward(model, size=first, key=key)
+    except UserError as error:
+        return [error]
+    return []
 
 
 def asked_for_training(config: FinetuneConfig) -> list[str]:

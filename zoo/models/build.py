@@ -206,14 +206,18 @@ def check_stages(model: Model) -> Model:
     return model
 
 
-def check_forward(model: Model) -> Model:
-    """The model itself, once one blank image of its input size went through it.
+def check_forward(model: Model, *, size: int | None = None, key: str = "model.image_size") -> Model:
+    """The model itself, once one blank image went through it.
+
+    Args:
+        size: Side of the image in pixels; None is the model's input size.
+        key: The option that asks for this size.
 
     Raises:
         UserError: The network cannot take images of that size.
     """
     preprocess = model.spec.preprocess
-    size = preprocess.size
+    size = size or preprocess.size
     reference = next(model.module.parameters())
     blank = reference.new_zeros(1, preprocess.channels, size, size)
     mode = model.module.training
@@ -222,13 +226,13 @@ def check_forward(model: Model) -> Model:
             model.module.eval()(blank)
     except (RuntimeError, ValueError, AssertionError, ZeroDivisionError, IndexError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
-        ways = ["leave model.image_size out, so that the network keeps its own size", "try a larger size"]
+        ways = [f"leave {key} out, so that the network keeps its own size", "try a larger size"]
         if preprocess.channels != 3:
             ways.append("data.channels=3, where the network is made for colour alone")
         raise UserError(
             f"{model.spec.name} cannot take images of {size} x {size} px in {_channels(preprocess.channels)}: "
             f"{reason[:200]}",
-            where=f"model.image_size={size}",
+            where=f"{key}={size}",
             do=ways,
         ) from error
     finally:

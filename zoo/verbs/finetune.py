@@ -50,7 +50,7 @@ def run(session: Session) -> Run:
         model, found = build_backbone(
             config, session.registry, facts=facts, say=console.say, weights=session.weights_choice
         )
-    plan = make_plan(session, facts, spec=model.spec, pretrained=found is not None)
+    plan = make_plan(session, facts, model=model, pretrained=found is not None)
     console.say(f"plan    {plan.strategy}: {plan.reason}")
     with console.stage("decode"):
         bundle = pack_data(session, source, listing=listing, preprocess=model.spec.preprocess)

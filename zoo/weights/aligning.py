@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from zoo.contracts.importing import ForeignLayer, ForeignModel
 from zoo.errors import UserError
@@ -69,12 +69,13 @@ class Alignment:
 
 @dataclass(frozen=True)
 class _Node:
-    """A unit as a node of a graph."""
+    """A unit as a node of a graph; `pools` are those before it, where both sides state them."""
 
     unit: Unit
     key: Hashable
     position: int
     before: frozenset[int]
+    pools: Hashable = ()
 
     @property
     def name(self) -> str:
@@ -100,6 +101,7 @@ def align(source: ForeignModel, target: Sequence[TargetLayer]) -> Iterator[Align
     left = _nodes(theirs, [_source_key(unit) for unit in theirs])
     right = _nodes(ours, [_target_key(unit, keys) for unit in ours])
     _check_counts(left, right)
+    left, right = _with_pools(left, right)
     found = _by_dataflow(left, right) if connected else _by_order(left, right)
     none = True
     for match, open_names, by_name in found:
@@ -189,6 +191,29 @@ def _nodes(units: Sequence[Unit], keys: Sequence[Hashable]) -> list[_Node]:
     return nodes
 
 
+def _with_pools(left: list[_Node], right: list[_Node]) -> tuple[list[_Node], list[_Node]]:
+    """Nodes that also know the poolings before them, which tell parallel branches of one shape apart.
+
+    Where the poolings do not agree as a whole they tell nothing apart: `differences` then says in what they differ.
+    """
+    layers = [node.unit.core or node.unit.norm for node in left]
+    if not all(isinstance(layer, ForeignLayer) and "pools" in layer.facts for layer in layers):
+        return left, right
+    theirs = [replace(node, pools=_outline(node.unit)) for node in left]
+    ours = [replace(node, pools=_outline(node.unit)) for node in right]
+    agree = Counter((node.key, node.pools) for node in theirs) == Counter((node.key, node.pools) for node in ours)
+    return (theirs, ours) if agree else (left, right)
+
+
+def _outline(unit: Unit) -> Hashable:
+    """Kinds, windows and strides of the poolings before a unit; those before a dense layer may be over the whole map."""
+    layer = unit.core or unit.norm
+    if layer is None or layer.kind == "dense":
+        return ()
+    pools = layer.pools if isinstance(layer, TargetLayer) else layer.facts["pools"]
+    return tuple(sorted((pool.kind, pool.kernel, pool.stride) for pool in pools))
+
+
 def _check_counts(left: Sequence[_Node], right: Sequence[_Node]) -> None:
     """Raises UserError where a kind and shape does not stand equally often on both sides."""
     theirs, ours = Counter(node.key for node in left), Counter(node.key for node in right)
@@ -221,7 +246,7 @@ _Match = tuple[dict[int, int], tuple[tuple[str, str], ...], tuple[str, ...]]
 
 def _by_dataflow(left: Sequence[_Node], right: Sequence[_Node]) -> Iterator[_Match]:
     """Assignments under which everything reads the same on both sides."""
-    start = {("L", n.position): (n.key,) for n in left} | {("R", n.position): (n.key,) for n in right}
+    start = {("L", n.position): (n.key, n.pools) for n in left} | {("R", n.position): (n.key, n.pools) for n in right}
     yield from _individualised(start, left=left, right=right, opened=(), named=())
 
 
@@ -380,7 +405,7 @@ def _pairs(
 
 def _other_wiring(left: Sequence[_Node], right: Sequence[_Node]) -> UserError:
     """Same layers, joined otherwise: names the first whose surroundings the network does not have."""
-    start = {("L", n.position): (n.key,) for n in left} | {("R", n.position): (n.key,) for n in right}
+    start = {("L", n.position): (n.key, n.pools) for n in left} | {("R", n.position): (n.key, n.pools) for n in right}
     stable = _refined(start, left=left, right=right)
     ours = Counter(colour for (side, _), colour in stable.items() if side == "R")
     odd = [node for node in left if not ours[stable[("L", node.position)]]] or list(left)

@@ -220,7 +220,7 @@ class _Tracer(TorchFunctionMode):
         kernel = pair(called["kernel_size"])
         stride = pair(called.get("stride") or kernel)
         own = resolve_padding(called.get("padding", 0), kernel=kernel, stride=stride, dilation=(1, 1), input_hw=hw)
-        if kernel == hw:
+        if kernel == hw and not any(_added(pads, own)):
             return ()
         reach = reach_of(
             _added(pads, own), kernel=kernel, stride=stride, input_hw=hw, ceil=bool(called.get("ceil_mode"))
