@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from zoo.contracts.importing import ForeignLayer, ForeignModel
+from zoo.contracts.importing import ForeignLayer, ForeignModel, ForeignPool
 from zoo.errors import UserError
 from zoo.weights.aligning import align
 from zoo.weights.tracing import trace_layers
@@ -190,3 +190,28 @@ def test_no_assignment_is_lost_in_a_net_of_many_equal_chains():
     found = list(align(foreign(module, rename=lambda name: f"x{name}", order=order), target(module)))
     assert len(found) == 1
     assert assigned(found[0]) == {f"x{number}": str(number) for number in range(6)}
+
+
+class Pooled(nn.Module):
+    """Twin branches, one of which pools first: what Inception-v4's modules have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.fc = nn.Conv2d(1, 2, 1), nn.Conv2d(1, 2, 1), nn.Linear(4, 2)
+
+    def forward(self, x):
+        pooled = nn.functional.avg_pool2d(x, 3, 1, 1)
+        return self.fc(torch.cat([self.a(x), self.b(pooled)], 1).mean((2, 3)))
+
+
+def test_a_pooling_tells_twin_branches_apart():
+    module = Pooled()
+    secret = {"a": "q", "b": "p", "fc": "r"}
+    source = foreign(module, rename=secret.__getitem__)
+    pool = ForeignPool("avg", (3, 3), (1, 1), 1)
+    stated = {"q": (), "p": (pool,), "r": ()}
+    layers = [dataclasses.replace(layer, facts={"pools": stated[layer.name]}) for layer in source.layers]
+    found = list(align(dataclasses.replace(source, layers=tuple(layers)), target(module)))
+    assert len(found) == 1
+    assert assigned(found[0]) == {"q": "a", "p": "b", "r": "fc"}
+    assert len(list(align(source, target(module)))) == 2

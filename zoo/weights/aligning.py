@@ -4,24 +4,18 @@ Where both sides say what reads what, layers are told apart by all that is befor
 of the two graphs). Where the source does not, layers of one shape are taken in their order, and only that far as the
 network itself fixes it: two that lie on parallel branches have no order. What neither decides may be decided by names;
 else every possible assignment is offered, and only a comparison of outputs can choose.
-
-Source: Weisfeiler and Lehman, "The reduction of a graph to canonical form", 1968 (colour refinement); McKay and
-Piperno, "Practical graph isomorphism, II", arXiv:1301.1493 (individualise and refine).
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from zoo.contracts.importing import ForeignLayer, ForeignModel
 from zoo.errors import UserError
+from zoo.weights.matching import Node, by_dataflow, by_order, refined, start_colours
 from zoo.weights.tracing import TargetLayer
-
-SHORTCUT = re.compile(r"downsample|shortcut|skip|branch1(?!\d|x)|_0_(?:conv|bn)$|_0_branch1(?:_|$)|residual")
-"""How authors name the convolution beside a residual branch: torchvision, timm, Keras, Caffe, Caffe2."""
 
 
 @dataclass(frozen=True)
@@ -67,21 +61,6 @@ class Alignment:
     by_name: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Node:
-    """A unit as a node of a graph; `pools` are those before it, where both sides state them."""
-
-    unit: Unit
-    key: Hashable
-    position: int
-    before: frozenset[int]
-    pools: Hashable = ()
-
-    @property
-    def name(self) -> str:
-        return self.unit.name
-
-
 def align(source: ForeignModel, target: Sequence[TargetLayer]) -> Iterator[Alignment]:
     """Every assignment that fits, the likeliest first.
 
@@ -101,12 +80,13 @@ def align(source: ForeignModel, target: Sequence[TargetLayer]) -> Iterator[Align
     left = _nodes(theirs, [_source_key(unit) for unit in theirs])
     right = _nodes(ours, [_target_key(unit, keys) for unit in ours])
     _check_counts(left, right)
-    left, right = _with_pools(left, right)
-    found = _by_dataflow(left, right) if connected else _by_order(left, right)
+    if _pools_agree(theirs, ours):
+        left, right = _with_pools(left, theirs), _with_pools(right, ours)
+    found = by_dataflow(left, right) if connected else by_order(left, right)
     none = True
     for match, open_names, by_name in found:
         none = False
-        yield Alignment(_pairs(match, left=left, right=right, target=target), open_names, by_name)
+        yield Alignment(_pairs(match, source=theirs, ours=ours, target=target), open_names, by_name)
     if none:
         raise _other_wiring(left, right)
 
@@ -181,32 +161,35 @@ def _target_key(unit: Unit, wanted: set[Hashable]) -> Hashable:
     return key
 
 
-def _nodes(units: Sequence[Unit], keys: Sequence[Hashable]) -> list[_Node]:
+def _nodes(units: Sequence[Unit], keys: Sequence[Hashable]) -> list[Node]:
     place = {layer.name: number for number, unit in enumerate(units) for layer in (unit.core, unit.norm) if layer}
     nodes = []
     for number, (unit, key) in enumerate(zip(units, keys, strict=True)):
         first = unit.core or unit.norm
         before = (first.after or ()) if first is not None else ()
-        nodes.append(_Node(unit, key, number, frozenset(place[name] for name in before if name in place)))
+        nodes.append(Node(unit.name, key, number, frozenset(place[name] for name in before if name in place)))
     return nodes
 
 
-def _with_pools(left: list[_Node], right: list[_Node]) -> tuple[list[_Node], list[_Node]]:
-    """Nodes that also know the poolings before them, which tell parallel branches of one shape apart.
+def _pools_agree(source: Sequence[Unit], target: Sequence[Unit]) -> bool:
+    """Whether the poolings before the layers can tell parallel branches of one shape apart.
 
-    Where the poolings do not agree as a whole they tell nothing apart: `differences` then says in what they differ.
+    Where they do not agree as a whole they tell nothing apart: `differences` then says in what they differ.
     """
-    layers = [node.unit.core or node.unit.norm for node in left]
+    layers = [unit.core or unit.norm for unit in source]
     if not all(isinstance(layer, ForeignLayer) and "pools" in layer.facts for layer in layers):
-        return left, right
-    theirs = [replace(node, pools=_outline(node.unit)) for node in left]
-    ours = [replace(node, pools=_outline(node.unit)) for node in right]
-    agree = Counter((node.key, node.pools) for node in theirs) == Counter((node.key, node.pools) for node in ours)
-    return (theirs, ours) if agree else (left, right)
+        return False
+    keys = {_source_key(unit) for unit in source}
+    theirs = Counter((_source_key(unit), _outline(unit)) for unit in source)
+    return theirs == Counter((_target_key(unit, keys), _outline(unit)) for unit in target)
+
+
+def _with_pools(nodes: Sequence[Node], units: Sequence[Unit]) -> list[Node]:
+    return [replace(node, pools=_outline(unit)) for node, unit in zip(nodes, units, strict=True)]
 
 
 def _outline(unit: Unit) -> Hashable:
-    """Kinds, windows and strides of the poolings before a unit; those before a dense layer may be over the whole map."""
+    """Kinds, windows and strides of the poolings before a unit; those before a dense layer may cover its whole map."""
     layer = unit.core or unit.norm
     if layer is None or layer.kind == "dense":
         return ()
@@ -214,7 +197,7 @@ def _outline(unit: Unit) -> Hashable:
     return tuple(sorted((pool.kind, pool.kernel, pool.stride) for pool in pools))
 
 
-def _check_counts(left: Sequence[_Node], right: Sequence[_Node]) -> None:
+def _check_counts(left: Sequence[Node], right: Sequence[Node]) -> None:
     """Raises UserError where a kind and shape does not stand equally often on both sides."""
     theirs, ours = Counter(node.key for node in left), Counter(node.key for node in right)
     if theirs == ours:
@@ -230,7 +213,7 @@ def _check_counts(left: Sequence[_Node], right: Sequence[_Node]) -> None:
     )
 
 
-def _listed(nodes: Sequence[_Node], *, most: int = 4) -> str:
+def _listed(nodes: Sequence[Node], *, most: int = 4) -> str:
     shown = [f"{node.name} {_described(node.key)}" for node in nodes[:most]]
     return ", ".join(shown) + (f" and {len(nodes) - most} more" if len(nodes) > most else "")
 
@@ -240,149 +223,16 @@ def _described(key: Hashable) -> str:
     return f"[{kind} {' x '.join(str(number) for number in numbers)}]"
 
 
-_Match = tuple[dict[int, int], tuple[tuple[str, str], ...], tuple[str, ...]]
-"""Source position to network position; what was left open; what names decided."""
-
-
-def _by_dataflow(left: Sequence[_Node], right: Sequence[_Node]) -> Iterator[_Match]:
-    """Assignments under which everything reads the same on both sides."""
-    start = {("L", n.position): (n.key, n.pools) for n in left} | {("R", n.position): (n.key, n.pools) for n in right}
-    yield from _individualised(start, left=left, right=right, opened=(), named=())
-
-
-def _individualised(
-    colours: Mapping[tuple[str, int], Hashable],
-    *,
-    left: Sequence[_Node],
-    right: Sequence[_Node],
-    opened: tuple[tuple[str, str], ...],
-    named: tuple[str, ...],
-) -> Iterator[_Match]:
-    """Refines; where layers stay alike, singles one of them out in every way that is left."""
-    stable = _refined(colours, left=left, right=right)
-    groups: dict[Hashable, tuple[list[int], list[int]]] = {}
-    for (side, position), colour in stable.items():
-        groups.setdefault(colour, ([], []))[side == "R"].append(position)
-    if any(len(theirs) != len(ours) for theirs, ours in groups.values()):
-        return
-    tied = [group for group in groups.values() if len(group[0]) > 1]
-    if not tied:
-        yield {theirs[0]: ours[0] for theirs, ours in groups.values()}, opened, named
-        return
-    theirs, ours = min(tied, key=lambda group: min(group[0]))
-    first = left[min(theirs)]
-    choices = sorted(right[position].position for position in ours)
-    agreed = [right[position] for position in choices if _names_agree(first, right[position], left, theirs)]
-    if len(agreed) == 1:
-        choices, named = [agreed[0].position], (*named, first.name)
-    else:
-        names = ", ".join(left[position].name for position in sorted(theirs))
-        opened = (*opened, (names, ", ".join(right[position].name for position in choices)))
-    for position in choices:
-        single = dict(stable) | {
-            ("L", first.position): ("one", first.position),
-            ("R", position): ("one", first.position),
-        }
-        yield from _individualised(single, left=left, right=right, opened=opened, named=named)
-
-
-def _refined(
-    colours: Mapping[tuple[str, int], Hashable], *, left: Sequence[_Node], right: Sequence[_Node]
-) -> dict[tuple[str, int], Hashable]:
-    """Colours that also tell apart what is read and who reads it, until they tell no more apart."""
-    around: dict[tuple[str, int], tuple[list[tuple[str, int]], list[tuple[str, int]]]] = {
-        (side, node.position): ([(side, place) for place in node.before], [])
-        for side, nodes in (("L", left), ("R", right))
-        for node in nodes
-    }
-    for place, (before, _) in list(around.items()):
-        for other in before:
-            around[other][1].append(place)
-    current = _numbered(dict(colours))
-    while True:
-        richer = {
-            place: (
-                current[place],
-                tuple(sorted(current[other] for other in before)),
-                tuple(sorted(current[other] for other in behind)),
-            )
-            for place, (before, behind) in around.items()
-        }
-        finer = _numbered(richer)
-        if len(set(finer.values())) == len(set(current.values())):
-            return dict(current)
-        current = finer
-
-
-def _numbered(colours: Mapping[tuple[str, int], Hashable]) -> dict[tuple[str, int], int]:
-    numbers: dict[Hashable, int] = {}
-    return {place: numbers.setdefault(colour, len(numbers)) for place, colour in colours.items()}
-
-
-def _by_order(left: Sequence[_Node], right: Sequence[_Node]) -> Iterator[_Match]:
-    """Assignments that keep the order among layers of one shape, as far as the network has one."""
-    ancestors: list[frozenset[int]] = []
-    for node in right:
-        ancestors.append(node.before.union(*(ancestors[place] for place in node.before)))
-    yield from _next_in_order(0, {}, left=left, right=right, ancestors=ancestors, opened=(), named=())
-
-
-def _next_in_order(
-    position: int,
-    match: dict[int, int],
-    *,
-    left: Sequence[_Node],
-    right: Sequence[_Node],
-    ancestors: Sequence[frozenset[int]],
-    opened: tuple[tuple[str, str], ...],
-    named: tuple[str, ...],
-) -> Iterator[_Match]:
-    """Places the source's layers one after the other, each where nothing of its shape is still missing before it."""
-    while position < len(left):
-        node = left[position]
-        free = [n for n in right if n.key == node.key and n.position not in match.values()]
-        choices = [n for n in free if not any(other.position in ancestors[n.position] for other in free)]
-        agreed = [n for n in choices if _names_agree(node, n, left, [m.position for m in left if m.key == node.key])]
-        if len(choices) > 1 and len(agreed) == 1:
-            choices, named = agreed, (*named, node.name)
-        if len(choices) > 1:
-            opened = (*opened, (node.name, ", ".join(n.name for n in choices)))
-            for choice in choices:
-                yield from _next_in_order(
-                    position + 1,
-                    match | {position: choice.position},
-                    left=left,
-                    right=right,
-                    ancestors=ancestors,
-                    opened=opened,
-                    named=named,
-                )
-            return
-        match = match | {position: choices[0].position}
-        position += 1
-    yield match, opened, named
-
-
-def _names_agree(source: _Node, target: _Node, left: Sequence[_Node], rivals: Sequence[int]) -> bool:
-    """Whether a name says which of several layers it is: the same name, or the shortcut beside a residual branch."""
-    if source.name == target.name:
-        return True
-    marked = [bool(SHORTCUT.search(left[position].name)) for position in rivals]
-    if all(marked) or not any(marked):
-        return False
-    return bool(SHORTCUT.search(source.name)) == bool(SHORTCUT.search(target.name))
-
-
 def _pairs(
-    match: Mapping[int, int], *, left: Sequence[_Node], right: Sequence[_Node], target: Sequence[TargetLayer]
+    match: Mapping[int, int], *, source: Sequence[Unit], ours: Sequence[Unit], target: Sequence[TargetLayer]
 ) -> tuple[Pair, ...]:
     """Source layers by the network's own units, in the network's order."""
     partner: dict[str, Unit] = {}
-    for theirs, ours in match.items():
-        unit = right[ours].unit
+    for theirs, place in match.items():
+        unit = ours[place]
         for layer in (unit.core, unit.norm):
             if layer is not None:
-                partner[layer.name] = left[theirs].unit
+                partner[layer.name] = source[theirs]
     pairs = []
     for unit in _units(target):
         core, norm = unit.core, unit.norm
@@ -403,10 +253,10 @@ def _pairs(
     return tuple(pairs)
 
 
-def _other_wiring(left: Sequence[_Node], right: Sequence[_Node]) -> UserError:
+def _other_wiring(left: Sequence[Node], right: Sequence[Node]) -> UserError:
     """Same layers, joined otherwise: names the first whose surroundings the network does not have."""
-    start = {("L", n.position): (n.key, n.pools) for n in left} | {("R", n.position): (n.key, n.pools) for n in right}
-    stable = _refined(start, left=left, right=right)
+    start = start_colours(left, right)
+    stable = refined(start, left=left, right=right)
     ours = Counter(colour for (side, _), colour in stable.items() if side == "R")
     odd = [node for node in left if not ours[stable[("L", node.position)]]] or list(left)
     return UserError(
