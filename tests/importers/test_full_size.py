@@ -85,7 +85,7 @@ def randomised(module):
     return module.eval()
 
 
-ONNX = [("torchvision/resnet50", 64), ("legacy_xception", 96), ("xception_same", 96), ("vgg16", 224)]
+ONNX = [("torchvision/resnet50", 64), ("legacy_xception", 96), ("vgg16", 224)]
 ONNX += [("torchvision/googlenet", 64), ("inception_v4", 139), ("torchvision/densenet121", 64)]
 
 
@@ -105,3 +105,17 @@ def test_onnx_exports_come_back(plugins, tmp_path, name, side, folded):
     with torch.inference_mode():
         wanted = module(images)
         assert (ours.module.eval()(images) - wanted).abs().max() / wanted.abs().max() < 1e-4
+
+
+def test_same_poolings_come_back_from_torch_s_present_exporter(plugins, tmp_path):
+    """The older one leaves the padding to be computed from the image's size, which is refused."""
+    module = randomised(
+        plugins.registry.get("model", "xception_same").build(classes=5, channels=3, image_size=96).module
+    )
+    image = torch.zeros(1, 3, 96, 96)
+    torch.onnx.export(module, (image,), tmp_path / "old.onnx", dynamo=False)
+    with pytest.raises(UserError, match="not known here"):
+        convert(Request(tmp_path / "old.onnx", "xception_same", tmp_path / "out"), plugins, say=lambda _: None)
+    torch.onnx.export(module, (image,), tmp_path / "net.onnx", external_data=False, verbose=False)
+    done = convert(Request(tmp_path / "net.onnx", "xception_same", tmp_path / "out"), plugins, say=lambda _: None)
+    assert done.provenance.max_relative < 1e-4
