@@ -14,7 +14,7 @@ def register_models(register: Register) -> None:
     _offer(
         register,
         "perceptron",
-        target="zoo_plugins.dense_networks:build_perceptron",
+        target="zoo_plugins.networks.dense_networks:build_perceptron",
         summary="one linear layer on the pixels",
         source="doi:10.1037/h0042519",
         input_px=28,
@@ -24,7 +24,7 @@ def register_models(register: Register) -> None:
     _offer(
         register,
         "mlp",
-        target="zoo_plugins.dense_networks:build_mlp",
+        target="zoo_plugins.networks.dense_networks:build_mlp",
         summary="multilayer perceptron: dense layers with ELU, He's start, optional batch norm and dropout",
         source="doi:10.1038/323533a0",
         input_px=28,
@@ -34,7 +34,7 @@ def register_models(register: Register) -> None:
     _offer(
         register,
         "lenet5",
-        target="zoo_plugins.lenet:build",
+        target="zoo_plugins.networks.lenet:build",
         summary="LeNet-5 for small gray images, 60 thousand parameters",
         source="doi:10.1109/5.726791",
         input_px=32,
@@ -44,7 +44,7 @@ def register_models(register: Register) -> None:
     _offer(
         register,
         "lenet",
-        target="zoo_plugins.caffe_lenet:build",
+        target="zoo_plugins.networks.caffe_lenet:build",
         summary="LeNet as Caffe's MNIST example has it, 431 thousand parameters",
         source="arXiv:1408.5093",
         input_px=28,

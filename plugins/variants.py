@@ -14,7 +14,7 @@ def register_models(register: Register) -> None:
     for depth in (50, 101, 152):
         register(
             f"resnet{depth}_v1",
-            f"zoo_plugins.keras_variants:resnet{depth}_v1",
+            f"zoo_plugins.networks.keras_variants:resnet{depth}_v1",
             summary=f"ResNet-{depth} as its paper has it: stages stride in the first 1 x 1 convolution (Keras, Caffe)",
             source=RESNET,
             library="zoo",
@@ -26,7 +26,7 @@ def register_models(register: Register) -> None:
         )
     register(
         "xception_same",
-        "zoo_plugins.keras_variants:xception_same",
+        "zoo_plugins.networks.keras_variants:xception_same",
         summary="Xception with TensorFlow's SAME padding, as Keras' published weights need it",
         source=XCEPTION,
         library="zoo",

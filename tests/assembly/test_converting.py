@@ -129,7 +129,7 @@ def test_another_activation_is_found_by_the_comparison(source, plugins, tmp_path
 
 
 def test_without_a_runtime_it_says_unverified(source, plugins, tmp_path, monkeypatch):
-    monkeypatch.setattr("zoo_plugins.onnx_importer.OnnxImporter.forward", lambda *_, **__: None)
+    monkeypatch.setattr("zoo_plugins.foreign.onnx_importer.OnnxImporter.forward", lambda *_, **__: None)
     done = convert(request(source, tmp_path), plugins, say=quietly)
     assert "unverified" in done.provenance.line()
     assert not Provenance.from_origin(load_model_folder(tmp_path / "out").origin).verified

@@ -14,8 +14,8 @@ from support.planted import COLOURS, DISTRIBUTION, make_photos, make_weights
 
 from zoo.artifacts.run_folder import RunFolder
 from zoo.assembly.console import Console
-from zoo.assembly.pool import Pool
-from zoo.assembly.recommendation import plain_recommendation, write_recommendation
+from zoo.assembly.recommend.pool import Pool
+from zoo.assembly.recommend.recommendation import plain_recommendation, write_recommendation
 from zoo.assembly.recommending import Asked, recommend
 from zoo.contracts.data import Sample, Task
 from zoo.data.listing import Listing

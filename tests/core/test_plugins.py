@@ -131,7 +131,10 @@ def test_third_party_never_takes_a_first_party_name(make_distribution: MakeDistr
     assert plugins.registry.get("head", "acme/linear").origin.distribution == "acme"
 
 
-@pytest.mark.parametrize("point", ["zoo.extra", "torch.extra", "timm.extra", "torchvision.extra", "published.extra", "zoo"])
+NAMESPACES = ("zoo.extra", "torch.extra", "timm.extra", "torchvision.extra", "published.extra", "zoo")
+
+
+@pytest.mark.parametrize("point", NAMESPACES)
 def test_first_party_namespaces_cannot_be_taken(point: str, make_distribution: MakeDistribution) -> None:
     make_distribution("acme", points={point: "acme_opt"}, modules={"acme_opt": GOOD})
 

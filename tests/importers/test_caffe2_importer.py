@@ -6,7 +6,7 @@ from google.protobuf import text_format
 from support.caffe2_runtime import Nets, run
 from support.importing import fill, relative_difference
 from torch import nn
-from zoo_plugins.caffe2_importer import Caffe2Importer
+from zoo_plugins.foreign.caffe2_importer import Caffe2Importer
 
 from zoo.contracts.importing import ForeignPool
 from zoo.errors import UserError

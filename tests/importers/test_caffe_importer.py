@@ -7,7 +7,7 @@ from google.protobuf import text_format
 from support.caffe_runtime import PB, Net, lenet, run
 from support.importing import fill, relative_difference
 from torch import nn
-from zoo_plugins.caffe_importer import CaffeImporter
+from zoo_plugins.foreign.caffe_importer import CaffeImporter
 
 from zoo.contracts.importing import ForeignPool
 from zoo.errors import UserError

@@ -11,7 +11,7 @@ from support import keras_nets
 from support.importing import fill, relative_difference
 from torch import nn
 from torch.nn import functional
-from zoo_plugins.keras_importer import KerasImporter
+from zoo_plugins.foreign.keras_importer import KerasImporter
 
 from zoo.errors import UserError
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.signal import convolve2d, correlate2d
 from support.importing import fill, relative_difference
 from torch import nn
-from zoo_plugins.lasagne_importer import LasagneImporter
+from zoo_plugins.foreign.lasagne_importer import LasagneImporter
 
 from zoo.errors import UserError
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support.importing import fill, relative_difference
 from torch import nn
 from torch.nn import functional
-from zoo_plugins.onnx_importer import OnnxImporter
+from zoo_plugins.foreign.onnx_importer import OnnxImporter
 
 from zoo.errors import UserError
 

@@ -5,9 +5,9 @@ from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.caffe_runtime import PB, lenet
-from zoo_plugins.caffe_schema import SCHEMA
-from zoo_plugins.protobuf_text import parse
-from zoo_plugins.protobuf_wire import Message, decode
+from zoo_plugins.foreign.caffe_schema import SCHEMA
+from zoo_plugins.foreign.protobuf_text import parse
+from zoo_plugins.foreign.protobuf_wire import Message, decode
 
 from zoo.errors import UserError
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.protobuf_schemas import compile_proto
-from zoo_plugins.caffe_schema import SCHEMA
-from zoo_plugins.protobuf_wire import Schema, decode
+from zoo_plugins.foreign.caffe_schema import SCHEMA
+from zoo_plugins.foreign.protobuf_wire import Schema, decode
 
 from zoo.errors import UserError
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 from support.importing import fill, relative_difference
 from torch import nn
-from zoo_plugins.pytorch_importer import PyTorchImporter
+from zoo_plugins.foreign.pytorch_importer import PyTorchImporter
 
 from zoo.errors import UserError
 from zoo.plugins import load_plugins

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.torch7_writer import Code, Module, dumps
-from zoo_plugins.torch7_file import LuaFunction, TorchObject, load
+from zoo_plugins.foreign.torch7_file import LuaFunction, TorchObject, load
 
 from zoo.errors import UserError
 

@@ -5,7 +5,7 @@ from support.importing import fill, relative_difference
 from support.torch7_writer import Module, module, write
 from torch import nn
 from torch.nn import functional
-from zoo_plugins.torch7_importer import Torch7Importer
+from zoo_plugins.foreign.torch7_importer import Torch7Importer
 
 from zoo.contracts.importing import ForeignPool
 from zoo.errors import UserError

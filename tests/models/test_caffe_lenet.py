@@ -1,7 +1,7 @@
 import pytest
 import torch
 from torch import nn
-from zoo_plugins.caffe_lenet import build
+from zoo_plugins.networks.caffe_lenet import build
 
 from zoo.errors import UserError
 from zoo.models.build import features_of

@@ -1,7 +1,7 @@
 import pytest
 import torch
 from torch import nn
-from zoo_plugins.dense_networks import build_mlp, build_perceptron
+from zoo_plugins.networks.dense_networks import build_mlp, build_perceptron
 
 from zoo.errors import UserError
 from zoo.models.build import features_of, parameter_groups, set_train

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
-from zoo_plugins.lenet import C3_INPUTS, LeNet5, PartialConv2d, TrainablePool, build
+from zoo_plugins.networks.lenet import C3_INPUTS, LeNet5, PartialConv2d, TrainablePool, build
 
 from zoo.errors import UserError
 from zoo.models.build import features_of, parameter_groups

@@ -45,10 +45,10 @@ def test_every_file_of_a_package_is_code_or_declared_data() -> None:
 
 
 def _matches(path: Path, pattern: str) -> bool:
-    """`**/*.yaml` at any depth, the top included; `*.json` and names at the top only."""
+    """`**/*.yaml` at any depth, the top included; `*.json`, `starter/*.json` and names at their own depth only."""
     if pattern.startswith("**/"):
         return path.match(pattern.removeprefix("**/"))
-    return len(path.parts) == 1 and path.match(pattern)
+    return len(path.parts) == pattern.count("/") + 1 and path.match(pattern)
 
 
 def test_entry_points_name_modules_on_disk() -> None:

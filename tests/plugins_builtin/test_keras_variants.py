@@ -3,7 +3,7 @@
 import pytest
 import torch
 from torch.nn import functional
-from zoo_plugins.keras_variants import resnet50_v1, xception_same
+from zoo_plugins.networks.keras_variants import resnet50_v1, xception_same
 
 from zoo.errors import UserError
 from zoo.plugins import load_plugins

@@ -10,16 +10,16 @@ from typing import Any
 
 from zoo.artifacts.record import ComponentUse, Environment, RunRecord
 from zoo.artifacts.run_folder import RunFolder
-from zoo.assembly.candidates import choose_candidates
 from zoo.assembly.console import Console
 from zoo.assembly.data import open_data
-from zoo.assembly.halving import RULE
-from zoo.assembly.pool import Pool
-from zoo.assembly.race import Race
-from zoo.assembly.recommendation import Recommendation, Row, advise
+from zoo.assembly.recommend.candidates import choose_candidates
+from zoo.assembly.recommend.halving import RULE
+from zoo.assembly.recommend.pool import Pool
+from zoo.assembly.recommend.race import Race
+from zoo.assembly.recommend.recommendation import Recommendation, Row, advise
+from zoo.assembly.recommend.track import Track
 from zoo.assembly.session import Session
 from zoo.assembly.start import now
-from zoo.assembly.track import Track
 from zoo.config.compose import configure, to_plain
 from zoo.config.run_config import FinetuneConfig
 from zoo.data.listing import Listing

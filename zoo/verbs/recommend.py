@@ -16,7 +16,7 @@ from zoo.verbs.tables import print_table, short_count
 
 if TYPE_CHECKING:
     from zoo.artifacts.run_folder import RunFolder
-    from zoo.assembly.recommendation import Recommendation
+    from zoo.assembly.recommend.recommendation import Recommendation
     from zoo.assembly.recommending import Asked
 
 KEYS = {
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     asked = _asked(arguments, theirs)
     from zoo.assembly.console import Console
-    from zoo.assembly.recommendation import plain_recommendation, write_recommendation
+    from zoo.assembly.recommend.recommendation import plain_recommendation, write_recommendation
     from zoo.assembly.recommending import recommend
 
     console = Console(as_json=arguments.as_json)
@@ -215,7 +215,7 @@ def _folder(arguments: Arguments) -> Iterator[RunFolder]:
 
 
 def _show(found: Recommendation, *, as_json: bool) -> None:
-    from zoo.assembly.recommendation import COLUMNS, cells_of
+    from zoo.assembly.recommend.recommendation import COLUMNS, cells_of
 
     cells = [cells_of(row, short_count(row.parameters)) for row in found.rows]
     print_table(COLUMNS, cells, as_json=as_json)

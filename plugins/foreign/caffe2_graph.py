@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.caffe2_schema import Arguments
-from zoo_plugins.foreign_graphs import Trail, pass_on, start_trail
-from zoo_plugins.protobuf_wire import Message
+from zoo_plugins.foreign.caffe2_schema import Arguments
+from zoo_plugins.foreign.foreign_graphs import Trail, pass_on, start_trail
+from zoo_plugins.foreign.protobuf_wire import Message
 
 from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError

@@ -8,7 +8,7 @@ import math
 
 import pytest
 
-from zoo.assembly.recommendation import (
+from zoo.assembly.recommend.recommendation import (
     COLUMNS,
     Recommendation,
     RoundLog,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.foreign_graphs import missing_library
+from zoo_plugins.foreign.foreign_graphs import missing_library
 
 from zoo.errors import UserError
 

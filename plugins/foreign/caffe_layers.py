@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.caffe_net import INPUT, CaffeLayer, Flow, layer_trails
-from zoo_plugins.caffe_schema import SCHEMA
-from zoo_plugins.foreign_graphs import Trail
-from zoo_plugins.protobuf_wire import Message
+from zoo_plugins.foreign.caffe_net import INPUT, CaffeLayer, Flow, layer_trails
+from zoo_plugins.foreign.caffe_schema import SCHEMA
+from zoo_plugins.foreign.foreign_graphs import Trail
+from zoo_plugins.foreign.protobuf_wire import Message
 
 from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError

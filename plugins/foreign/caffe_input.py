@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from zoo_plugins.caffe_layers import blob_array
-from zoo_plugins.caffe_net import CaffeLayer, read_file
-from zoo_plugins.caffe_schema import SCHEMA
-from zoo_plugins.protobuf_wire import Message, decode
+from zoo_plugins.foreign.caffe_layers import blob_array
+from zoo_plugins.foreign.caffe_net import CaffeLayer, read_file
+from zoo_plugins.foreign.caffe_schema import SCHEMA
+from zoo_plugins.foreign.protobuf_wire import Message, decode
 
 from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess

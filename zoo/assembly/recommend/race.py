@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 
-from zoo.assembly.candidates import Candidate
 from zoo.assembly.console import Console, duration
 from zoo.assembly.data import pack_data
 from zoo.assembly.featuring import bank_of
-from zoo.assembly.halving import Round, Standing, first_images, next_round
 from zoo.assembly.network import build_backbone, finish_network
-from zoo.assembly.pool import Pool
 from zoo.assembly.precision import PrecisionChoice
-from zoo.assembly.recommendation import RoundLog, Row
+from zoo.assembly.recommend.candidates import Candidate
+from zoo.assembly.recommend.halving import Round, Standing, first_images, next_round
+from zoo.assembly.recommend.pool import Pool
+from zoo.assembly.recommend.recommendation import RoundLog, Row
+from zoo.assembly.recommend.track import Track
 from zoo.assembly.session import Session
-from zoo.assembly.track import Track
 from zoo.config.compose import configure
 from zoo.contracts.evaluation import Interval
 from zoo.contracts.model import LoadReport, Model

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zoo_plugins.keras_graphs import Call
+from zoo_plugins.foreign.keras_graphs import Call
 
 CAFFE = frozenset({"vgg16", "vgg19", "resnet50", "resnet101", "resnet152"})
 TF = frozenset({"xception", "inception_v3", "inception_resnet_v2", "resnet50v2", "resnet101v2", "resnet152v2"})

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from zoo_plugins.protobuf_wire import Message, Schema
+from zoo_plugins.foreign.protobuf_wire import Message, Schema
 
 from zoo.errors import UserError
 

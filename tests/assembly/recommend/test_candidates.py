@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from support.planted import DISTRIBUTION, make_weights
 
-from zoo.assembly import candidates
-from zoo.assembly.candidates import choose_candidates
+from zoo.assembly.recommend import candidates
+from zoo.assembly.recommend.candidates import choose_candidates
 from zoo.errors import UserError, UserErrors
 from zoo.plugins import load_plugins
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.foreign_graphs import Trail, missing_library, pass_on, start_trail
-from zoo_plugins.onnx_operators import FOLDABLE, MOST_NUMBERS, PARAMETERS_ALLOWED, PLAIN
+from zoo_plugins.foreign.foreign_graphs import Trail, missing_library, pass_on, start_trail
+from zoo_plugins.foreign.onnx_operators import FOLDABLE, MOST_NUMBERS, PARAMETERS_ALLOWED, PLAIN
 
 from zoo.contracts.importing import ForeignLayer, ForeignModel, ForeignPool
 from zoo.errors import UserError

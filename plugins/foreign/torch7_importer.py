@@ -8,9 +8,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from zoo_plugins.foreign.torch7_file import TorchObject, load
+from zoo_plugins.foreign.torch7_modules import read_modules
 from zoo_plugins.option_checks import check_choice
-from zoo_plugins.torch7_file import TorchObject, load
-from zoo_plugins.torch7_modules import read_modules
 
 from zoo.contracts.importing import ForeignModel
 from zoo.errors import UserError

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.assembly.candidates import Candidate
-from zoo.assembly.halving import Standing
+from zoo.assembly.recommend.candidates import Candidate
+from zoo.assembly.recommend.halving import Standing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zoo_plugins.caffe_schema import SCHEMA, V1_TYPES
-from zoo_plugins.foreign_graphs import Trail, pass_on, start_trail
-from zoo_plugins.protobuf_text import parse_file
-from zoo_plugins.protobuf_wire import Message, broken, decode
+from zoo_plugins.foreign.caffe_schema import SCHEMA, V1_TYPES
+from zoo_plugins.foreign.foreign_graphs import Trail, pass_on, start_trail
+from zoo_plugins.foreign.protobuf_text import parse_file
+from zoo_plugins.foreign.protobuf_wire import Message, broken, decode
 
 from zoo.contracts.importing import ForeignPool
 from zoo.errors import UserError

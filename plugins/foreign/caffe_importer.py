@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from zoo_plugins.caffe_input import (
+from zoo_plugins.foreign.caffe_input import (
     Pixels,
     build_preprocess,
     input_shape,
     mean_of_image,
     stated_pixels,
 )
-from zoo_plugins.caffe_layers import foreign_layers
-from zoo_plugins.caffe_net import TEXT_SUFFIXES, net_layers, read_net, trace_flow, with_blobs
-from zoo_plugins.channel_order import OrderOption, check_order, choose_order, input_channels
+from zoo_plugins.foreign.caffe_layers import foreign_layers
+from zoo_plugins.foreign.caffe_net import TEXT_SUFFIXES, net_layers, read_net, trace_flow, with_blobs
+from zoo_plugins.foreign.channel_order import OrderOption, check_order, choose_order, input_channels
 
 from zoo.contracts.importing import ForeignModel
 from zoo.errors import UserError

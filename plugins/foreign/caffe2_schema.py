@@ -5,7 +5,7 @@ Source: https://github.com/pytorch/pytorch/blob/v1.0.0/caffe2/proto/caffe2.proto
 
 from __future__ import annotations
 
-from zoo_plugins.protobuf_wire import Message, Schema
+from zoo_plugins.foreign.protobuf_wire import Message, Schema
 
 SCHEMA = Schema(
     messages={

@@ -5,7 +5,7 @@ Source: https://github.com/BVLC/caffe/blob/master/src/caffe/proto/caffe.proto
 
 from __future__ import annotations
 
-from zoo_plugins.protobuf_wire import Schema
+from zoo_plugins.foreign.protobuf_wire import Schema
 
 V1_TYPES = {
     "NONE": 0, "ACCURACY": 1, "BNLL": 2, "CONCAT": 3, "CONVOLUTION": 4, "DATA": 5, "DROPOUT": 6, "EUCLIDEAN_LOSS": 7,

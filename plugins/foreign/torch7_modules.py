@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.foreign_graphs import Trail, pass_on, start_trail
-from zoo_plugins.torch7_file import TorchObject
+from zoo_plugins.foreign.foreign_graphs import Trail, pass_on, start_trail
+from zoo_plugins.foreign.torch7_file import TorchObject
 
 from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError

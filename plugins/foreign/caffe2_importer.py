@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.caffe2_graph import Stored, graph_layers, named_layers
-from zoo_plugins.caffe2_schema import SCHEMA, Arguments
-from zoo_plugins.caffe_net import read_file
-from zoo_plugins.channel_order import OrderOption, check_order, choose_order
+from zoo_plugins.foreign.caffe2_graph import Stored, graph_layers, named_layers
+from zoo_plugins.foreign.caffe2_schema import SCHEMA, Arguments
+from zoo_plugins.foreign.caffe_net import read_file
+from zoo_plugins.foreign.channel_order import OrderOption, check_order, choose_order
+from zoo_plugins.foreign.protobuf_text import parse_file
+from zoo_plugins.foreign.protobuf_wire import Message, broken, decode
 from zoo_plugins.option_checks import check_range, no_effect
-from zoo_plugins.protobuf_text import parse_file
-from zoo_plugins.protobuf_wire import Message, broken, decode
 
 from zoo.contracts.importing import ForeignModel
 from zoo.errors import UserError

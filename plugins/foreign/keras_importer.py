@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Gt
-from zoo_plugins.keras_files import MAGIC, KerasFile, Stored, read_keras_file
-from zoo_plugins.keras_forward import published_model, whole_model
-from zoo_plugins.keras_graphs import Call, calls_of
-from zoo_plugins.keras_layers import LayerReader
-from zoo_plugins.keras_published import CAFFE, TF, TORCH, recognise
+from zoo_plugins.foreign.keras_files import MAGIC, KerasFile, Stored, read_keras_file
+from zoo_plugins.foreign.keras_forward import published_model, whole_model
+from zoo_plugins.foreign.keras_graphs import Call, calls_of
+from zoo_plugins.foreign.keras_layers import LayerReader
+from zoo_plugins.foreign.keras_published import CAFFE, TF, TORCH, recognise
 
 from zoo.contracts.importing import ForeignLayer, ForeignModel
 from zoo.errors import UserError

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from zoo_plugins.foreign.zipped_arrays import read_arrays
 from zoo_plugins.option_checks import check_choice, check_range, no_effect
-from zoo_plugins.zipped_arrays import read_arrays
 
 from zoo.contracts.importing import ForeignLayer, ForeignModel
 from zoo.errors import UserError

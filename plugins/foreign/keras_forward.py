@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.keras_files import unpacked
-from zoo_plugins.keras_graphs import MODELS
-from zoo_plugins.keras_layers import PLAIN, ROLES
+from zoo_plugins.foreign.keras_files import unpacked
+from zoo_plugins.foreign.keras_graphs import MODELS
+from zoo_plugins.foreign.keras_layers import PLAIN, ROLES
 
 from zoo.errors import UserError
 

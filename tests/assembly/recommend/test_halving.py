@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zoo.assembly.halving import RULE, Round, Standing, first_images, next_round
+from zoo.assembly.recommend.halving import RULE, Round, Standing, first_images, next_round
 
 INF = float("inf")
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from zoo_plugins.foreign_graphs import Trail, pass_on, start_trail
-from zoo_plugins.keras_files import Stored
-from zoo_plugins.keras_graphs import Call
+from zoo_plugins.foreign.foreign_graphs import Trail, pass_on, start_trail
+from zoo_plugins.foreign.keras_files import Stored
+from zoo_plugins.foreign.keras_graphs import Call
 
 from zoo.contracts.importing import ForeignLayer, ForeignPool
 from zoo.errors import UserError

@@ -1,0 +1,1 @@
+"""Readers of other frameworks' weight files: what `zoo_plugins.importers` offers."""
