@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from zoo.artifacts.model_folder import load_model_folder
+from zoo.artifacts.public_record import public_record
 from zoo.artifacts.record import RunRecord
 from zoo.artifacts.saved_model import SavedModel
 from zoo.errors import UserError
@@ -51,7 +53,7 @@ def pack_starter(
     from safetensors.torch import save
 
     saved = load_model_folder(run)
-    record = RunRecord.load(run / "record.json")
+    record = public_record(RunRecord.load(run / "record.json"))
     if record.status != "finished":
         raise UserError("this run is not finished", where=str(run), do=f"python -m zoo finetune resume={run}")
     names = tuple(labels or saved.classes)
@@ -71,7 +73,7 @@ def pack_starter(
         "finetune_px": finetune_px,
         "labels": list(names),
         "score": record.scores["val"]["accuracy"]["value"],
-        "facts": _facts(record, saved),
+        "facts": {**_facts(record, saved), "training_s": _training_s(run)},
     }
     return write_json(out / f"{name}.json", card)
 
@@ -85,7 +87,6 @@ def _facts(record: RunRecord, saved: SavedModel) -> dict[str, Any]:
         else {"name": data.name, "splits": dict(data.splits), "fingerprint": data.fingerprint},
         "overrides": list(record.overrides),
         "seed": record.seed,
-        "seconds": dict(record.timings),
         "device": record.environment.device,
         "cores": record.environment.cores,
         "versions": dict(record.environment.versions),
@@ -96,6 +97,12 @@ def _facts(record: RunRecord, saved: SavedModel) -> dict[str, Any]:
         "temperature": saved.temperature,
         "finished": record.finished,
     }
+
+
+def _training_s(run: Path) -> float:
+    """Seconds of training, over all the sittings of a run that was stopped in between."""
+    rows = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return float(json.loads(rows[-1]).get("seconds", 0.0)) if rows else 0.0
 
 
 def label_names(path: Path) -> list[str]:

@@ -43,6 +43,8 @@ def test_card_says_what_the_run_says(finished, tmp_path):
     assert card.labels == tuple("0123456789")
     assert card.facts["data"]["fingerprint"] == record.data.fingerprint
     assert card.facts["seed"] == 0
+    assert card.facts["training_s"] > 0
+    assert str(finished) not in str(card.facts)
     assert card.preprocess.size == 32
 
 
