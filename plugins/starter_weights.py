@@ -79,6 +79,8 @@ def cards(folder: Path = FOLDER) -> list[StarterCard]:
 class Starter:
     """The weights that zoo carries; float16 in the file, float32 in the network."""
 
+    stands_in = True
+
     def locate(self, request: WeightsRequest) -> Path | None:
         """The file for this network; None where the user named another set of weights."""
         card = _card_for(request)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import pytest
 from support.e2e import TINY, run
 
 
@@ -25,18 +26,35 @@ def test_values_with_commas_need_m(tmp_path, photos):
     assert "-m" in done.stderr
 
 
-def test_pretrained_weights_that_cannot_be_had_end_at_once_with_three_ways_on(tmp_path, photos, monkeypatch):
-    """No network is faked here by an address at which nobody listens; no seconds are asserted but a generous bound."""
+@pytest.fixture
+def no_network(tmp_path, monkeypatch):
+    """No network is faked here by an address at which nobody listens."""
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+@pytest.mark.usefixtures("no_network")
+@pytest.mark.parametrize("words", [("model=resnet34",), ("model=resnet18", "weights=hub"), ("model=resnet18.a1_in1k",)])
+def test_pretrained_weights_that_cannot_be_had_end_at_once_with_three_ways_on(tmp_path, photos, words):
+    """No seconds are asserted but a generous bound."""
     start = time.monotonic()
-    done = run("finetune", f"data={photos}", "model=resnet18", f"run.dir={tmp_path}/run", code=2)
+    done = run("finetune", f"data={photos}", *words, f"run.dir={tmp_path}/run", code=2)
     assert time.monotonic() - start < 60
     for word in ("torch-cache", "hf-cache", "hub", "weights=PATH", "weights=none", str(tmp_path)):
         assert word in done.stderr, word
     assert not (tmp_path / "run").exists()  # refused before anything was computed: nothing is left behind
+
+
+@pytest.mark.usefixtures("no_network")
+def test_resnet18_starts_from_starter_weights_where_no_hub_is_reached(tmp_path, photos):
+    words = (f"data={photos}", "model=resnet18", "strategy=probe", "train.threads=1", "train.precision=fp32")
+    done = run("finetune", *words, f"run.dir={tmp_path}/run", "--json")
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert record["weights"]["source"] == "starter"
+    assert record["weights"]["tag"] == "starter"
+    assert "warning: starter weights: ResNet-18" in done.stderr
 
 
 def test_cfg_prints_the_configuration_and_trains_nothing(tmp_path, photos):

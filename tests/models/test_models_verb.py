@@ -24,8 +24,9 @@ def test_models_lists_a_pattern_with_size_input_and_weights(capsys):
     lines = run(capsys, "resnet*").splitlines()
     assert re.split(r"  +", lines[0]) == ["name", "parameters", "input", "weights", "license", "year"]
     rows = {line.split()[0]: re.split(r"  +", line) for line in lines[1:]}
-    assert rows["resnet18"][1:5] == ["11.7 M", "224 px", "download", "apache-2.0"]
-    assert rows["torchvision/resnet18"][1:4] == ["11.7 M", "224 px", "download"]
+    assert rows["resnet18"][1:5] == ["11.7 M", "224 px", "download, else starter", "apache-2.0"]
+    assert rows["torchvision/resnet18"][1:4] == ["11.7 M", "224 px", "download, else starter"]
+    assert rows["resnet34"][1:4] == ["21.8 M", "224 px", "download"]
     assert list(rows).index("resnet18") < list(rows).index("resnet101")
     assert all(re.search("resnet", name) for name in rows)
 
@@ -39,6 +40,16 @@ def test_models_says_which_weights_are_at_hand(capsys, tmp_path):
         ("tf_efficientnet_lite0", "at hand", "package"),
     ]
     assert "at hand (package)" in run(capsys, "tf_efficientnet_lite0")
+
+
+def test_models_never_takes_a_stand_in_for_a_published_set(capsys):
+    (row,) = json.loads(run(capsys, "zoo/lenet5", "--json"))
+    assert (row["weights"], row["source"]) == ("at hand", "starter")
+    (tagged,) = json.loads(run(capsys, "resnet18.a1_in1k", "--json"))
+    assert (tagged["weights"], tagged["source"], tagged["path"]) == ("download", None, None)
+    shown = run(capsys, "show", "resnet18")
+    assert "would be downloaded; at hand to stand in for them: starter, " in shown
+    assert ", at hand (" not in shown
 
 
 def test_models_lists_one_namespace_or_the_tags_of_a_network(capsys):

@@ -69,7 +69,7 @@ def test_default_network_gets_its_weights_for_other_channels(registry, sources, 
         torch.testing.assert_close(ours, theirs, atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["timm/resnet18", "torchvision/googlenet", "timm/resnet18.a2_in1k"])
+@pytest.mark.parametrize("name", ["timm/resnet34", "torchvision/googlenet", "timm/resnet34.a2_in1k"])
 def test_other_networks_say_every_place_when_they_cannot_be_had(registry, sources, name):
     model = registry.get("model", name).build(classes=10, channels=3, image_size=None)
     with pytest.raises(UserError) as caught:

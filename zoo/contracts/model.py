@@ -138,7 +138,10 @@ class FoundWeights:
 
 
 class WeightsSource(Protocol):
-    """What a component of kind `weights` builds. Sources are asked in the order of their registered `rank`."""
+    """What a component of kind `weights` builds. Sources are asked in the order of their registered `rank`.
+
+    One whose weights are no published set of the network, and only stand in for them, also has `stands_in = True`.
+    """
 
     def locate(self, request: WeightsRequest) -> Path | None:
         """Where on this machine the weights lie, found by names alone and at once, for listings. Never the network."""

@@ -29,8 +29,8 @@ class Row:
         parameters: Trainable values with the published head; None where they were not counted.
         input_px: Side of the published weights' input, or None where there are none and the network has no own.
         weights: Whether the default weights lie on this machine, would be downloaded, or are not published.
-        source: The weight source that has them, or "".
-        path: Where they lie, or None.
+        source: The weight source that has them, or one whose weights would stand in for them; "" where there is none.
+        path: Where these lie, or None.
         record: The default set of weights.
         reference: What to read of this network as it is built here.
         paper: What introduced the architecture, `arXiv:1409.1556`; None where its plugin does not say.
@@ -144,6 +144,7 @@ def row_of(entry: Entry, name: str, *, sources: Sequence[tuple[str, WeightsSourc
     """
     records: tuple[WeightsRecord, ...] = tuple(entry.facts.get("records", ()))
     source, path = locate(entry, records, sources=sources)
+    stand_in = bool(records) and any(name == source and getattr(each, "stands_in", False) for name, each in sources)
     known = entry.facts.get("parameters")
     return Row(
         name=name,
@@ -153,7 +154,7 @@ def row_of(entry: Entry, name: str, *, sources: Sequence[tuple[str, WeightsSourc
         year=entry.facts.get("year"),
         parameters=known if known is not None or not count else _parameters(entry),
         input_px=records[0].preprocess.size if records else entry.facts.get("input_px"),
-        weights="at hand" if path else "download" if records else "none",
+        weights="at hand" if path and not stand_in else "download" if records else "none",
         source=source,
         path=path,
         record=records[0] if records else None,
@@ -171,12 +172,21 @@ def in_order_of_history(rows: Iterable[Row]) -> list[Row]:
 
 
 def locate(
-    entry: Entry, records: Sequence[WeightsRecord], *, sources: Sequence[tuple[str, WeightsSource]]
+    entry: Entry,
+    records: Sequence[WeightsRecord],
+    *,
+    sources: Sequence[tuple[str, WeightsSource]],
+    named: bool = False,
 ) -> tuple[str, Path | None]:
-    """Name of the first source that has the default weights on this machine, and their path; ("", None) otherwise."""
+    """Name of the first source that has the default weights on this machine, and their path; ("", None) otherwise.
+
+    Args:
+        named: Whether only these records count; a network named with a weight tag names them anyway.
+    """
     if entry.facts.get("saved_in"):  # a published model carries its own
         return ("published", Path(entry.facts["saved_in"])) if records else ("", None)
-    request = WeightsRequest(_outline(entry), tuple(records[:1]), allow_network=False)
+    named = named or "." in entry.full_name.rpartition("/")[2]
+    request = WeightsRequest(_outline(entry), tuple(records[:1]), allow_network=False, named=named)
     for name, source in sources:
         path = source.locate(request)
         if path is not None:
@@ -296,5 +306,7 @@ def card_of(entry: Entry, name: str, *, sources: Sequence[tuple[str, WeightsSour
         feature_dim=model.spec.feature_dim,
         stages=tuple((stage.name, sum(numel[name] for name in stage.parameters)) for stage in model.spec.stages),
         options=tuple((option.name, option.default) for option in entry.parameters()),
-        records=tuple((record, locate(entry, (record,), sources=sources)[0]) for record in model.spec.weights),
+        records=tuple(
+            (record, locate(entry, (record,), sources=sources, named=True)[0]) for record in model.spec.weights
+        ),
     )

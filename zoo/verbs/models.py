@@ -125,7 +125,9 @@ def _write(content: Any) -> None:
 
 
 def _whereabouts(row: Row) -> str:
-    return f"at hand ({row.source})" if row.path else row.weights
+    if row.weights == "at hand":
+        return f"at hand ({row.source})"
+    return f"{row.weights}, else {row.source}" if row.path else row.weights
 
 
 def _classic_cells(row: Row) -> tuple[str, ...]:
@@ -162,11 +164,9 @@ def _list(cells: Sequence[tuple[str, ...]], columns: tuple[str, ...]) -> None:
 def _card_lines(card: Card) -> str:
     """All that is known of a network, in lines."""
     row = card.row
-    where = (
-        f"at hand: {row.source}, {row.path}"
-        if row.path
-        else {"download": "would be downloaded"}.get(row.weights, "none")
-    )
+    where = {"download": "would be downloaded", "at hand": "at hand"}.get(row.weights, "none")
+    if row.path:
+        where += f"{':' if row.weights == 'at hand' else '; at hand to stand in for them:'} {row.source}, {row.path}"
     lines = [
         f"{row.full_name}: {row.summary}",
         *_papers(row),

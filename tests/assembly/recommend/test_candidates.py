@@ -25,23 +25,27 @@ def names_of(field) -> list[str]:
 
 
 def test_a_name_means_itself_at_hand_or_not(registry):
-    field = choose_candidates(registry, ["seer", "torchvision/resnet18", "planted/seer", "resnet18.a1_in1k"])
-    assert names_of(field) == ["seer", "torchvision/resnet18", "resnet18.a1_in1k"]  # seer once, by whatever name
-    seer, torchvision, tagged = field.candidates
+    names = ["seer", "torchvision/resnet34", "planted/seer", "resnet18.a1_in1k", "resnet18"]
+    field = choose_candidates(registry, names)
+        registry, ["seer", "torchvision/resnet34", "planted/seer", "resnet18.a1_in1k", "resnet18"]
+    )
+    assert names_of(field) == ["seer", "torchvision/resnet34", "resnet18.a1_in1k", "resnet18"]  # seer once
+    seer, torchvision, tagged, starter = field.candidates
     assert (seer.full_name, seer.weights, seer.at_hand) == ("planted/seer", "planted", True)
     assert (torchvision.weights, torchvision.at_hand) == ("", False)
-    assert tagged.full_name == "timm/resnet18.a1_in1k"
-    assert torchvision.parameters == 11_689_512
+    assert (tagged.full_name, tagged.at_hand) == ("timm/resnet18.a1_in1k", False)
+    assert (starter.full_name, starter.weights, starter.at_hand) == ("timm/resnet18", "", False)  # the hub goes first
+    assert torchvision.parameters == 21_797_672
     assert field.notes == ()
 
 
 def test_a_pattern_means_what_is_at_hand_and_says_what_is_not(registry):
     field = choose_candidates(registry, ["s?*er"])
     assert names_of(field) == ["seer", "squinter"]
-    field = choose_candidates(registry, ["resnet1?", "seer"])
+    field = choose_candidates(registry, ["resnet3?", "seer"])
     assert "seer" in names_of(field)
-    assert "resnet10t" not in names_of(field)
-    assert any("fit resnet1? have no weights at hand" in note and "download=yes" in note for note in field.notes)
+    assert "resnet34" not in names_of(field)
+    assert any("fit resnet3? have no weights at hand" in note and "download=yes" in note for note in field.notes)
 
 
 def test_download_lets_a_pattern_reach_what_is_published(registry):
@@ -91,7 +95,7 @@ def test_of_many_at_hand_some_of_every_size(registry, monkeypatch):
     assert len(sizes) == 3
     assert sizes == sorted(sizes)
     assert sizes[0] == 10_004  # seer and torn are the smallest
-    assert field.candidates[-1].name == "tf_efficientnet_lite0"
+    assert (field.candidates[-1].name, field.candidates[-1].weights) == ("resnet18", "starter")
     assert any("networks at hand are left out" in note for note in field.notes)
 
 
@@ -99,3 +103,11 @@ def test_nothing_at_hand_within_the_limit_is_an_error(registry):
     with pytest.raises(UserError, match="no network that could be compared") as caught:
         choose_candidates(registry, [], max_parameters=10)
     assert "raise max_params" in str(caught.value)
+
+
+def test_starter_weights_are_at_hand_where_nothing_is_fetched_and_once_a_file(registry):
+    unnamed = {candidate.name: candidate for candidate in choose_candidates(registry, []).candidates}
+    assert (unnamed["resnet18"].weights, unnamed["resnet18"].at_hand) == ("starter", True)
+    assert "torchvision/resnet18" not in unnamed
+    (pattern,) = choose_candidates(registry, ["resnet18?", "timm/resnet1[8]"]).candidates
+    assert (pattern.name, pattern.weights, pattern.at_hand) == ("resnet18", "starter", True)

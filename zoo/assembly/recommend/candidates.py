@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ def _named(
             errors.append(_in_models(error, name))
             continue
         found = {entry.full_name: row_of(entry, shown, sources=sources, count=False) for shown, entry in entries}
+        if wild and not download:
+            found = {full_name: _with_stand_in(row) for full_name, row in found.items()}
         absent = [row.name for row in found.values() if row.weights != "at hand"] if wild and not download else []
         if absent:
             notes.append(
@@ -114,6 +117,11 @@ def _named(
                 rows.setdefault(full_name, _counted(registry, row))
     raise_all(errors)
     return list(rows.values()), notes
+
+
+def _with_stand_in(row: Row) -> Row:
+    """Where nothing is to be fetched, weights that stand in for the published ones count as those at hand."""
+    return dataclasses.replace(row, weights="at hand") if row.path else row
 
 
 def _in_models(error: UserError, name: str) -> UserError:
@@ -136,15 +144,17 @@ def _within(row: Row, *, max_parameters: float | None) -> Candidate:
     elif row.weights == "none":
         refused = "no pretrained weights of it are published or at hand"
     # `published` is no source that could be asked: choosing such a model's name means its weights.
-    asked = row.source if row.source != "published" else ""
-    return Candidate(row.name, row.full_name, row.parameters, asked, row.weights == "at hand", refused)
+    at_hand = row.weights == "at hand"
+    asked = row.source if at_hand and row.source != "published" else ""
+    return Candidate(row.name, row.full_name, row.parameters, asked, at_hand, refused)
 
 
 def _at_hand(
     registry: Registry, sources: Sequence[tuple[str, WeightsSource]], *, max_parameters: float | None
 ) -> Field:
     rows = [row_of(entry, name, sources=sources, count=False) for name, entry in networks_matching(registry, "*")]
-    there = [_counted(registry, row) for row in rows if row.weights == "at hand"]
+    files = {row.path: row for row in reversed(rows) if row.path}  # one file may fill networks of two libraries
+    there = [_counted(registry, _with_stand_in(row)) for row in rows if row.path and files[row.path] is row]
     candidates = [_within(row, max_parameters=max_parameters) for row in there]
     fit = [candidate for candidate in candidates if not candidate.refused]
     notes = []

@@ -111,7 +111,8 @@ class Race:
         candidate = track.candidate
         weights = "none"
         if not candidate.refused.startswith("no pretrained"):
-            weights = f"at hand ({candidate.weights or 'published'})" if candidate.at_hand else "downloaded"
+            at_hand = candidate.weights or "published" if candidate.at_hand else track.stand_in
+            weights = f"at hand ({at_hand})" if at_hand else "downloaded"
         known = Row(
             name=track.name,
             full_name=candidate.full_name,
@@ -322,6 +323,7 @@ class Race:
         )
         if found is None:
             raise UserError("no pretrained weights were found", where=f"model={candidate.name}")
+        track.stand_in = "" if candidate.at_hand or found.source == "hub" else found.source
         own_weights = candidate.at_hand and not candidate.weights
         track.warning = found.warning or (_SEEN_BEFORE if own_weights else "")
         model, report = finish_network(model, found, config=config, registry=session.registry, classes=facts.classes)

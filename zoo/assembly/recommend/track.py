@@ -22,6 +22,7 @@ class Track:
     """What is known of one candidate so far.
 
     Attributes:
+        stand_in: The source whose weights stood in for published ones that were not to be had, or "".
         places: int64[n] places in the pool of the images whose features are known; bad files are left out.
         features: float32[n, D]; none once all images of the pool were scored.
         taken: Images of the pool that were read, bad files included.
@@ -36,6 +37,7 @@ class Track:
     input_px: int | None = None
     feature_dim: int | None = None
     warning: str = ""
+    stand_in: str = ""
     status: str = ""
     reason: str = ""
     places: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
