@@ -27,8 +27,6 @@ def names_of(field) -> list[str]:
 def test_a_name_means_itself_at_hand_or_not(registry):
     names = ["seer", "torchvision/resnet34", "planted/seer", "resnet18.a1_in1k", "resnet18"]
     field = choose_candidates(registry, names)
-        registry, ["seer", "torchvision/resnet34", "planted/seer", "resnet18.a1_in1k", "resnet18"]
-    )
     assert names_of(field) == ["seer", "torchvision/resnet34", "resnet18.a1_in1k", "resnet18"]  # seer once
     seer, torchvision, tagged, starter = field.candidates
     assert (seer.full_name, seer.weights, seer.at_hand) == ("planted/seer", "planted", True)
