@@ -109,6 +109,8 @@ def test_interrupted_leaves_no_folder(planted, tmp_path):
         stderr=subprocess.STDOUT,
         text=True,
         env=dict(os.environ),
+        # A shell's background jobs are started with Ctrl-C ignored, and hand that on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout is not None
     for line in process.stdout:
