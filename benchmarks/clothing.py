@@ -13,12 +13,11 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measure import keep, row, run, zoo
+from measure import finetune, keep, row, run
 
 HERE = Path(__file__).parent / "baselines"
 
@@ -26,20 +25,6 @@ HERE = Path(__file__).parent / "baselines"
 def baseline(script: str, *words: str) -> Any:
     """A script of baselines/ as a process."""
     return run([sys.executable, str(HERE / script), *words])
-
-
-def finetune(data: str, seed: int, *words: str) -> Any:
-    """A zoo run from an empty cache, in a folder that is thrown away."""
-    with tempfile.TemporaryDirectory() as folder:
-        return zoo(
-            "finetune",
-            f"data={data}",
-            f"train.seed={seed}",
-            f"run.dir={folder}/run",
-            "--json",
-            *words,
-            cache=f"{folder}/cache",
-        )
 
 
 def main() -> None:

@@ -53,6 +53,13 @@ def zoo(*words: str, cache: str) -> Measured:
     return run([sys.executable, "-m", "zoo", *words], env={"ZOO_CACHE": cache})
 
 
+def finetune(data: str, seed: int, *words: str, cache: str | None = None) -> Measured:
+    """A fine-tuning in a folder that is thrown away; its cache is empty where none is given."""
+    with tempfile.TemporaryDirectory() as folder:
+        fixed = (f"data={data}", f"train.seed={seed}", f"run.dir={folder}/run", "--json")
+        return zoo("finetune", *fixed, *words, cache=cache or f"{folder}/cache")
+
+
 def keep(name: str, rows: list[dict[str, Any]]) -> Path:
     """Writes results/NAME.json with the machine they were measured on."""
     import torch

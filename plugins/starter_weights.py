@@ -7,7 +7,7 @@ they were trained and what they are worth.
 
 from __future__ import annotations
 
-import json
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 from zoo.contracts.model import FoundWeights, WeightsRecord, WeightsRequest
 from zoo.errors import UserError
+from zoo.files import read_json
 from zoo.imaging.preprocess import Preprocess
 from zoo.weights.files import check_sha256, read_tensors
 
@@ -49,7 +50,7 @@ class StarterCard:
     @classmethod
     def read(cls, path: Path) -> StarterCard:
         """The card in a file."""
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         return cls(
             **values
             | {
@@ -81,9 +82,20 @@ class Starter:
 
     stands_in = True
 
+    @functools.cached_property
+    def _cards(self) -> list[StarterCard]:
+        """Read once: listings ask for every network there is."""
+        return cards()
+
+    def _card_for(self, request: WeightsRequest) -> StarterCard | None:
+        """The card of the network; None where the user named another set of weights."""
+        if request.named:
+            return None
+        return next((card for card in self._cards if request.spec.name in card.networks), None)
+
     def locate(self, request: WeightsRequest) -> Path | None:
         """The file for this network; None where the user named another set of weights."""
-        card = _card_for(request)
+        card = self._card_for(request)
         return None if card is None else FOLDER / card.file
 
     def find(self, request: WeightsRequest) -> FoundWeights | None:
@@ -92,7 +104,7 @@ class Starter:
         Raises:
             UserError: The file is missing or not the one that was packed.
         """
-        card = _card_for(request)
+        card = self._card_for(request)
         if card is None:
             return None
         path = FOLDER / card.file
@@ -113,11 +125,5 @@ class Starter:
 
     def places(self, request: WeightsRequest) -> list[str]:
         """The file, for the few networks that have one."""
-        card = _card_for(request)
+        card = self._card_for(request)
         return [] if card is None else [f"{card.file}, which zoo carries"]
-
-
-def _card_for(request: WeightsRequest) -> StarterCard | None:
-    if request.named:
-        return None
-    return next((card for card in cards() if request.spec.name in card.networks), None)

@@ -151,9 +151,7 @@ def check_sealed(folder: Path, values: Mapping[str, Any], *, own: str, needed: S
             raise UserError(
                 f"{name} is missing from the saved model", where=str(folder), do="copy the whole folder again"
             )
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if found != hashes.get(name):
+        if sha256_of(path) != hashes.get(name):
             raise _not_as_saved(folder, name)
 
 
@@ -194,3 +192,9 @@ def force_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

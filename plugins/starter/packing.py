@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from typing import Any
 from zoo.artifacts.model_folder import load_model_folder
 from zoo.artifacts.public_record import public_record
 from zoo.artifacts.record import RunRecord
+from zoo.artifacts.run_folder import RunFolder
 from zoo.artifacts.saved_model import SavedModel
 from zoo.errors import UserError
-from zoo.files import write_bytes, write_json
-from zoo.weights.files import sha256_of
+from zoo.files import sha256_of, write_bytes, write_json
 
 
 def pack_starter(
@@ -101,8 +100,8 @@ def _facts(record: RunRecord, saved: SavedModel) -> dict[str, Any]:
 
 def _training_s(run: Path) -> float:
     """Seconds of training, over all the sittings of a run that was stopped in between."""
-    rows = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return float(json.loads(rows[-1]).get("seconds", 0.0)) if rows else 0.0
+    rows = RunFolder.open(run).metrics.rows()
+    return float(rows[-1].get("seconds", 0.0)) if rows else 0.0
 
 
 def label_names(path: Path) -> list[str]:

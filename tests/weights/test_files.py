@@ -9,9 +9,9 @@ from torch import nn
 
 from zoo.contracts.model import ModelSpec
 from zoo.errors import UserError
-from zoo.files import sealed_digest
+from zoo.files import sealed_digest, sha256_of
 from zoo.imaging.preprocess import Preprocess
-from zoo.weights.files import SUFFIXES, check_sha256, preprocess_from_config, read_path, read_tensors, sha256_of
+from zoo.weights.files import SUFFIXES, check_sha256, preprocess_from_config, read_path, read_tensors
 
 NATIVE = Preprocess(224, (0.5,) * 3, (0.5,) * 3)
 SPEC = ModelSpec("timm/net", "timm", "net", "fc", 3, (), NATIVE)

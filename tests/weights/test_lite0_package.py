@@ -10,7 +10,8 @@ from zoo_plugins.timm_builder import build
 
 from zoo.contracts.model import WeightsRequest
 from zoo.errors import UserError
-from zoo.weights.files import read_tensors, sha256_of
+from zoo.files import sha256_of
+from zoo.weights.files import read_tensors
 from zoo.weights.load import load_weights
 
 SHOE_WORDS = ("shoe", "sandal", "loafer", "clog", "boot", "sock", "sneaker", "moccasin")

@@ -10,8 +10,8 @@ from zoo_plugins.starter_weights import FOLDER, Starter, cards
 
 from zoo.contracts.model import WeightsRequest
 from zoo.errors import UserError
+from zoo.files import sha256_of
 from zoo.plugins import load_plugins
-from zoo.weights.files import sha256_of
 from zoo.weights.load import load_weights
 
 LIMITS_BYTES = {"resnet18.safetensors": 23_000_000, "lenet5.safetensors": 300_000}

@@ -18,10 +18,10 @@ from zoo.contracts.data import Task
 from zoo.contracts.importing import ForeignModel, Importer, Provenance
 from zoo.contracts.model import Model
 from zoo.errors import UserError
+from zoo.files import sha256_of
 from zoo.plugins import Plugins
 from zoo.registry import Entry, Registry
 from zoo.weights.aligning import Alignment, align
-from zoo.weights.files import sha256_of
 from zoo.weights.folding import Folded, differences, fold
 from zoo.weights.parity import Difference, Reference, compare, read_reference, run_source
 from zoo.weights.tracing import trace_layers

@@ -21,7 +21,7 @@ from zoo.artifacts.zoo_folder import check_name, identity, place, plain_name
 from zoo.assembly.using import load_saved
 from zoo.contracts.model import Model
 from zoo.errors import UserError
-from zoo.files import to_json
+from zoo.files import sha256_of, to_json
 from zoo.plugins import Plugins
 from zoo.weights.hub_folder import PREFIX, check_hub, repository_of, send_folder
 
@@ -196,8 +196,5 @@ def _write_all(folder: Path, files: Mapping[str, Path | bytes], hashes: Mapping[
                     shutil.copyfileobj(source, stream, 1 << 20)
             stream.flush()
             os.fsync(stream.fileno())
-        if isinstance(content, Path):
-            with (folder / name).open("rb") as stream:
-                copied = hashlib.file_digest(stream, "sha256").hexdigest()
-            if copied != hashes[name]:
-                raise UserError(f"{name} changed while it was copied", where=str(content), do="publish it again")
+        if isinstance(content, Path) and sha256_of(folder / name) != hashes[name]:
+            raise UserError(f"{name} changed while it was copied", where=str(content), do="publish it again")

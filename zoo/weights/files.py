@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 import zipfile
@@ -15,7 +14,7 @@ import torch
 from zoo.contracts.importing import Provenance
 from zoo.contracts.model import FoundWeights, ModelSpec, WeightsRecord
 from zoo.errors import UserError
-from zoo.files import check_sealed
+from zoo.files import check_sealed, sha256_of
 from zoo.imaging.preprocess import Interpolation, Preprocess, Resize
 
 TORCH_SUFFIXES = (".pth", ".pt", ".bin", ".tar", ".ckpt", ".th", ".torch", ".pyth")
@@ -110,12 +109,6 @@ def _unreadable(path: Path, error: Exception) -> UserError:
         where=str(path),
         do="it may be torn or of another format: delete it and fetch it again",
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_sha256(path: Path, expected: str) -> None:

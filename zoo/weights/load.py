@@ -12,8 +12,9 @@ import torch
 
 from zoo.contracts.model import FoundWeights, LoadReport, Model, ModelSpec, WeightsRequest, WeightsSource
 from zoo.errors import UserError
+from zoo.files import sha256_of
 from zoo.weights.caches import hub_cache_folder, hub_files, split_hub_id, torch_cache_file
-from zoo.weights.files import read_path, sha256_of
+from zoo.weights.files import read_path
 
 COUNTER = r"(?:.*\.)?num_batches_tracked$"
 """BatchNorm's step counters: files of before 2018 lack them, and nothing here reads them."""
