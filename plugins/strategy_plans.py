@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
 from zoo.contracts.data import DataFacts, Task
+from zoo.contracts.model import NetworkFacts
 from zoo.contracts.training import Phase, Plan
 
 FEW_IMAGES = 10
@@ -21,17 +23,20 @@ FEW_IMAGES = 10
 _HEAD = Phase(name="probe", kind="fit_head")
 
 
-def _smoothing(share: float, facts: DataFacts) -> dict[str, Mapping[str, Any]]:
-    """Label smoothing where it is defined: one label an image."""
-    if share == 0 or facts.task is Task.MULTI_LABEL:
-        return {}
-    return {"zoo/label_smoothing": {"share": share}}
+def _recipe(facts: DataFacts, *, smoothing: float, ema: bool, ema_decay: float) -> dict[str, Mapping[str, Any]]:
+    """The recipe's regularizers: label smoothing where it is defined (one label an image), and a moving average."""
+    found: dict[str, Mapping[str, Any]] = {}
+    if smoothing and facts.task is not Task.MULTI_LABEL:
+        found["zoo/label_smoothing"] = {"share": smoothing}
+    if ema:
+        found["zoo/ema"] = {"decay": ema_decay}
+    return found
 
 
 class LinearProbe:
     """Fits the head on features of the frozen backbone, which are computed once."""
 
-    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
+    def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool = False) -> Plan:
         """One phase."""
         return Plan("probe", (_HEAD,), "the backbone stays as it is; only the head is fitted")
 
@@ -72,7 +77,7 @@ class FullFineTune:
         crop_scale: tuple[float, float] | None = (0.4, 1.0),
         flip: bool = False,
     ) -> None:
-        self._smoothing = label_smoothing
+        self._recipe = partial(_recipe, smoothing=label_smoothing, ema=ema, ema_decay=ema_decay)
         self._phase = Phase(
             name="finetune",
             kind="train",
@@ -81,17 +86,15 @@ class FullFineTune:
             stage_decay=stage_decay,
             freeze_stages=freeze_stages,
             freeze_norm=freeze_norm,
-            ema=ema,
-            ema_decay=ema_decay,
             crop_scale=crop_scale,
             flip=flip,
         )
 
     def training(self, facts: DataFacts) -> Phase:
         """The phase in which everything is trained."""
-        return dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
+        return dataclasses.replace(self._phase, regularizers=self._recipe(facts))
 
-    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
+    def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool = False) -> Plan:
         """One phase."""
         return Plan("full", (self.training(facts),), "everything is trained from the start, with a fresh head")
 
@@ -105,7 +108,7 @@ class ProbeThenFineTune(FullFineTune):
     Source: Kumar et al., "Fine-Tuning can Distort Pretrained Features", arXiv:2202.10054.
     """
 
-    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
+    def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool = False) -> Plan:
         """Two phases."""
         reason = "the head is fitted on frozen features, then everything is trained"
         return Plan("lpft", (_HEAD, self.training(facts)), reason)
@@ -142,22 +145,20 @@ class FromScratch:
         flip: bool = False,
         start_px: int | None = None,
     ) -> None:
-        self._smoothing = label_smoothing
+        self._recipe = partial(_recipe, smoothing=label_smoothing, ema=ema, ema_decay=ema_decay)
         self._phase = Phase(
             name="scratch",
             kind="train",
             epochs=epochs,
             lr_factor=lr_factor,
-            ema=ema,
-            ema_decay=ema_decay,
             crop_scale=crop_scale,
             flip=flip,
             start_px=start_px,
         )
 
-    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
+    def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool = False) -> Plan:
         """One phase."""
-        phase = dataclasses.replace(self._phase, regularizers=_smoothing(self._smoothing, facts))
+        phase = dataclasses.replace(self._phase, regularizers=self._recipe(facts))
         return Plan("scratch", (phase,), "all values start at random")
 
 
@@ -171,11 +172,11 @@ class Auto:
     def __init__(self, *, few_images: int = FEW_IMAGES) -> None:
         self._few_images = few_images
 
-    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool = False) -> Plan:
+    def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool = False) -> Plan:
         """The plan of the chosen strategy, with the rule as its reason."""
         chosen, reason = self._choose(facts, pretrained=pretrained, must_train=must_train)
         plans: dict[str, Any] = {"scratch": FromScratch, "probe": LinearProbe, "lpft": ProbeThenFineTune}
-        plan: Plan = plans[chosen]().plan(facts, pretrained=pretrained)
+        plan: Plan = plans[chosen]().plan(facts, network=network, pretrained=pretrained)
         return dataclasses.replace(plan, reason=reason)
 
     def _choose(

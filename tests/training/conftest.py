@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from torch import nn
+from zoo_plugins.regularizing.averages import EMA
 
 from zoo.contracts.model import Model, ModelSpec, Stage
 from zoo.contracts.training import Phase, RawBatch
@@ -100,13 +101,17 @@ def make_job(tmp_path: Path):
 
             parts["validate"] = validate
         rows: list[dict[str, object]] = []
+        regularizers = parts.pop("regularizers", {}) | ({"ema": EMA(decay=0.9)} if ema else {})
+        for regularizer in regularizers.values():
+            if hasattr(regularizer, "change_model"):
+                regularizer.change_model(model)
         return Job(
             model=model,
-            phase=parts.pop("phase", Phase(name="tune", kind="train", epochs=epochs, ema=ema, ema_decay=0.9)),
+            phase=parts.pop("phase", Phase(name="tune", kind="train", epochs=epochs)),
             feed=feed,
             optimizer=parts.pop("optimizer", None) or torch.optim.AdamW(model.module.parameters(), lr=1e-2),
             loss=parts.pop("loss", PerImage()),
-            regularizers=parts.pop("regularizers", ()),
+            regularizers=regularizers,
             normalise=PREPROCESS.normalise,
             accelerator=Accelerator(cpu=True),
             checkpoints=Checkpoints(tmp_path / parts.pop("folder", "checkpoints")),

@@ -246,7 +246,8 @@ def test_loop_that_looks_every_few_steps_ends_in_the_same_bits(make_job, every):
     rows: dict[int, list] = {1: [], every: []}
     jobs, counters = {}, {}
     for size in rows:
-        jobs[size] = make_job(folder=f"every{size}", regularizers=[Shifted()], limits=Limits(save_every_steps=5))
+        shifted = {"shifted": Shifted()}
+        jobs[size] = make_job(folder=f"every{size}", regularizers=shifted, limits=Limits(save_every_steps=5))
         object.__setattr__(jobs[size], "log", rows[size].append)
         loop = Loop(jobs[size])
         assert loop.tally.every == 1  # on a CPU
@@ -284,7 +285,8 @@ def test_loop_that_looks_every_few_steps_names_the_step_and_keeps_its_batch(make
     kept = {}
     for every in (1, 4):
         folder = f"every{every}/checkpoints"
-        job = make_job(loss=NanAt(at), regularizers=[Shifted()], folder=folder, limits=Limits(save_every_steps=1000))
+        shifted, limits = {"shifted": Shifted()}, Limits(save_every_steps=1000)
+        job = make_job(loss=NanAt(at), regularizers=shifted, folder=folder, limits=limits)
         job.checkpoints.folder.mkdir(parents=True)
         loop = Loop(job)
         loop.tally.every = every
@@ -318,18 +320,26 @@ def test_loop_calls_what_a_regularizer_has_and_nothing_else(make_job):
             called.append("penalty")
             return model.head.weight.square().sum()
 
-        def change_gradients(self, parameters):
-            called.append("gradients")
+        def look_ahead(self, parameters):
+            called.append("ahead")
             assert all(p.grad is not None for p in parameters)
 
-        def after_step(self, model):
+        def step_back(self, parameters):
+            called.append("back")
+
+        def change_gradients(self, parameters, moment):
+            called.append("gradients")
+            assert all(p.grad is not None for p in parameters)
+            assert (moment.step, moment.steps, moment.progress) == (0, 1, 0.0)
+
+        def after_step(self, model, moment):
             called.append("after")
 
     class Nothing:
         pass
 
-    Loop(make_job(epochs=1 / 6, regularizers=[All(), Nothing()])).run()
-    assert called == ["batch", "penalty", "gradients", "after"]
+    Loop(make_job(epochs=1 / 6, regularizers={"all": All(), "nothing": Nothing()})).run()
+    assert called == ["batch", "penalty", "ahead", "penalty", "back", "gradients", "after"]
 
 
 def test_loop_seeds_batch_changes_by_step_alone(make_job):
@@ -343,9 +353,9 @@ def test_loop_seeds_batch_changes_by_step_alone(make_job):
 
         return Draw()
 
-    Loop(make_job(regularizers=[recorder("one")], folder="a")).run()
+    Loop(make_job(regularizers={"one": recorder("one")}, folder="a")).run()
     torch.rand(5)
-    Loop(make_job(regularizers=[recorder("two")], folder="b")).run()
+    Loop(make_job(regularizers={"two": recorder("two")}, folder="b")).run()
     assert draws["one"] == draws["two"]
     assert len(set(draws["one"])) == len(draws["one"]) == 18
 
@@ -426,3 +436,89 @@ def test_loop_resumed_between_validations_ends_in_the_same_bits(make_job, stop_a
     assert [row["step"] for row in expected] == [12, 24]
     assert [row["step"] for row in rows] == [row["step"] for row in expected][-len(rows) :]
     assert rows[-1]["val_loss"] == expected[-1]["val_loss"]
+
+
+def test_loop_second_pass_takes_the_gradient_elsewhere_and_counts_the_batch_once(make_job):
+    """SGD with a look-ahead of one gradient step, against the same written out by hand."""
+
+    class Ahead:
+        def look_ahead(self, parameters):
+            self.before = [p.detach().clone() for p in parameters]
+            with torch.no_grad():
+                for p in parameters:
+                    p.sub_(p.grad, alpha=0.5)
+
+        def step_back(self, parameters):
+            with torch.no_grad():
+                for p, before in zip(parameters, self.before, strict=True):
+                    p.copy_(before)
+
+    def job_with(regularizers, folder):
+        job = make_job(epochs=1 / 6, ema=False, dropout=0.5, regularizers=regularizers, folder=folder)
+        object.__setattr__(job, "optimizer", torch.optim.SGD(job.model.module.parameters(), lr=0.1))
+        return job
+
+    job = job_with({"ahead": Ahead()}, "ahead")
+    seen = Loop(job).run().epoch_seen
+    plain = job_with({}, "plain")
+    assert seen == Loop(plain).run().epoch_seen == 4
+    for name, one in plain.model.module.named_buffers():
+        if "num_batches" not in name:
+            assert torch.equal(one, job.model.module.get_buffer(name)), name  # statistics moved once
+    assert not torch.equal(plain.model.head.weight, job.model.head.weight)
+
+    by_hand = job_with({}, "hand")
+    loop = Loop(by_hand)
+    raw = next(by_hand.feed.epoch(0))
+    module, parameters = by_hand.model.module.train(), by_hand.parameters
+    rate = by_hand.optimizer.param_groups[0]["lr"]
+    loop._set_rates()
+    batch = loop._batch(raw)
+    loop._pass(raw, batch, counted=False)
+    before = [p.detach().clone() for p in parameters]
+    with torch.no_grad():
+        for p in parameters:
+            p.sub_(p.grad, alpha=0.5)
+            p.grad = None
+    loop._pass(raw, batch, counted=False)
+    with torch.no_grad():
+        for p, old in zip(parameters, before, strict=True):
+            p.copy_(old - rate * p.grad)
+    for name, value in module.named_parameters():
+        assert torch.allclose(value, dict(job.model.module.named_parameters())[name], atol=1e-7), name
+
+
+def test_loop_keeps_the_start_where_nothing_later_is_better(make_job):
+    answers = iter([(0.3, 0.95), (0.5, 0.9), (0.4, 0.6)])
+    job = make_job(epochs=2, validate=lambda: next(answers), start_is_candidate=True)
+    start = {n: t.clone() for n, t in job.model.module.state_dict().items()}
+    counters = Loop(job).run()
+    assert (counters.best_step, counters.best_accuracy, counters.step) == (0, 0.95, 12)
+    assert same_bits(weights(job), start)
+
+
+def test_loop_saves_and_restores_what_regularizers_remember(make_job):
+    class Counting:
+        def __init__(self):
+            self.count = torch.zeros((), dtype=torch.int64)
+
+        def after_step(self, model, moment):
+            self.count += 1
+            assert int(self.count) == moment.step + 1
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count.copy_(state["count"])
+
+    limits = Limits(save_every_steps=2)
+    broken = make_job(regularizers={"counting": Counting()}, folder="b", watcher=StopAt(9), limits=limits)
+    with pytest.raises(Stop):
+        Loop(broken).run()
+    resumed = make_job(regularizers={"counting": Counting()}, folder="b", limits=limits)
+    loop = Loop(resumed)
+    loop.restore()
+    assert int(resumed.regularizers["counting"].count) == loop.counters.step > 0
+    loop.run()
+    assert int(resumed.regularizers["counting"].count) == 18

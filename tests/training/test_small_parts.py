@@ -1,4 +1,4 @@
-"""Average, warm-up, devices, and passes without gradients."""
+"""Warm-up, devices, and passes without gradients."""
 
 from __future__ import annotations
 
@@ -13,48 +13,8 @@ from torch import nn
 from zoo.contracts.training import RawBatch
 from zoo.errors import UserError
 from zoo.training.devices import Speeds, keep_freed_memory, make_accelerator, measure_speeds, set_threads
-from zoo.training.ema import MovingAverage
 from zoo.training.inference import frozen_forward, run_over
 from zoo.training.warmup import DEFAULT_SHARE, with_warmup
-
-
-def test_average_follows_the_formula_written_out():
-    module = nn.Linear(2, 1)
-    average = MovingAverage(module, decay=0.3)
-    expected = module.weight.detach().clone()
-    for step in range(1, 6):
-        with torch.no_grad():
-            module.weight.add_(torch.tensor([[1.0, -2.0]]) * step)
-        average.update(module)
-        decay = min(0.3, (1 + step) / (10 + step))
-        expected = decay * expected + (1 - decay) * module.weight.detach()
-    assert torch.allclose(average.average["weight"], expected)
-
-
-def test_average_swaps_in_and_out_in_place():
-    module = nn.BatchNorm1d(3)
-    average = MovingAverage(module, decay=0.9)
-    pointer = module.weight.data_ptr()
-    with torch.no_grad():
-        module.weight.fill_(5.0)
-        module.num_batches_tracked.fill_(7)
-    average.update(module)
-    own = copy.deepcopy(module.state_dict())
-    with average.swapped_in(module):
-        assert not torch.equal(module.weight, own["weight"])
-        assert int(module.num_batches_tracked) == 7
-    assert torch.equal(module.weight, own["weight"])
-    assert module.weight.data_ptr() == pointer
-
-
-def test_average_comes_back_after_an_error():
-    module = nn.Linear(2, 2)
-    average = MovingAverage(module, decay=0.5)
-    with torch.no_grad():
-        module.weight.zero_()
-    with pytest.raises(ZeroDivisionError), average.swapped_in(module):
-        raise ZeroDivisionError
-    assert float(module.weight.detach().abs().sum()) == 0
 
 
 class Flat:

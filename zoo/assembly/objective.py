@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -42,29 +44,32 @@ def loss_component(session: Session, task: Task) -> Component:
     return chosen
 
 
-def make_loss(session: Session, task: Task) -> nn.Module:
-    """The loss itself."""
-    built: nn.Module = session.build(loss_component(session, task))
+def make_loss(session: Session, bundle: DataBundle, *, setting: Setting | None = None) -> nn.Module:
+    """The loss itself, float[B] an image; it may look at the setting where it has a `check`.
+
+    Raises:
+        UserError: The loss finds that an option of it can have no effect.
+    """
+    built: nn.Module = session.build(loss_component(session, bundle.task))
+    if setting is not None and hasattr(built, "check"):
+        built.check(setting)
     return built
 
 
-def setting_of(session: Session, bundle: DataBundle) -> Setting:
-    """What regularizers and losses may look at to find that they would do nothing.
-
-    Raises:
-        UserError: The loss itself finds so.
-    """
-    component = loss_component(session, bundle.task)
-    setting = Setting(
+def setting_of(session: Session, bundle: DataBundle, *, phase: Phase, pretrained: bool) -> Setting:
+    """What regularizers and losses may look at to find that they would do nothing."""
+    targets = bundle.targets[bundle.splits["train"]]
+    counts = np.bincount(targets, minlength=len(bundle.classes)) if targets.ndim == 1 else targets.sum(axis=0)
+    return Setting(
         task=bundle.task,
         classes=len(bundle.classes),
         trainable="all",
-        loss_takes_soft_targets=bool(session.facts(component).get("soft_targets")),
+        loss_takes_soft_targets=bool(session.facts(loss_component(session, bundle.task)).get("soft_targets")),
+        pretrained=pretrained,
+        freeze_norm=phase.freeze_norm,
+        images=len(targets),
+        class_counts=tuple(int(count) for count in counts),
     )
-    loss = session.build(component)
-    if hasattr(loss, "check"):
-        loss.check(setting)
-    return setting
 
 
 def make_schedule(session: Session) -> Schedule:
@@ -85,30 +90,53 @@ def make_optimizer(session: Session, model: Model, *, phase: Phase) -> torch.opt
     return built
 
 
-def make_regularizers(session: Session, model: Model, *, phase: Phase, setting: Setting) -> list[Regularizer]:
-    """Those of the recipe that the user did not list himself, then the user's; each is checked, then applied."""
-    built = _of_recipe(session, phase, setting=setting)
-    built += [session.build(chosen) for chosen in session.config.regularizers]
-    for regularizer in built:
+def make_regularizers(session: Session, model: Model, *, phase: Phase, setting: Setting) -> dict[str, Regularizer]:
+    """Those of the recipe that the user did not list himself, then the user's; each is checked, then applied.
+
+    Returns:
+        Short name (as it stands in the configuration) to regularizer; one that keeps an average comes last.
+
+    Raises:
+        UserError: One can have no effect, or two want what only one can have.
+    """
+    own = {component.key: session.build(component) for component in session.config.regularizers}
+    for method, what in _FOR_ONE.items():
+        having = [key for key, regularizer in own.items() if hasattr(regularizer, method)]
+        if len(having) > 1:
+            names = " and ".join(key.rpartition(".")[2] for key in having)
+            raise UserError(f"{names} each want to {what}; one alone can", where="regularizers", do="keep one of them")
+    for regularizer in own.values():
         if hasattr(regularizer, "check"):
             regularizer.check(setting)
+    found = {**_of_recipe(session, phase, setting=setting, own=own), **own}
+    last_averages = sorted(found.items(), key=lambda item: hasattr(item[1], "swapped_in"))
+    built = dict(last_averages)  # an average follows the weights as the others left them
+    for regularizer in built.values():
         if hasattr(regularizer, "change_model"):
             regularizer.change_model(model)
-    return built
+    return {key.rpartition(".")[2]: regularizer for key, regularizer in built.items()}
 
 
-def _of_recipe(session: Session, phase: Phase, *, setting: Setting) -> list[Regularizer]:
-    """The recipe's own regularizers, less what the user lists himself and what his loss cannot take."""
+_FOR_ONE = {"swapped_in": "keep the weights that are validated", "look_ahead": "choose where the gradient is taken"}
+"""Methods that one regularizer of a run may have, and what they do."""
+
+
+def _of_recipe(
+    session: Session, phase: Phase, *, setting: Setting, own: Mapping[str, Regularizer]
+) -> dict[str, Regularizer]:
+    """The recipe's own regularizers, less what the user's replace and what his loss cannot take."""
     chosen = {component.name for component in session.config.regularizers}
-    built: list[Regularizer] = []
+    taken = {method for method in _FOR_ONE for regularizer in own.values() if hasattr(regularizer, method)}
+    built: dict[str, Regularizer] = {}
     for name, options in phase.regularizers.items():
         regularizer = session.registry.get("regularizer", name).build(**options)
+        if name in chosen or any(hasattr(regularizer, method) for method in taken):
+            continue
         try:
             if hasattr(regularizer, "check"):
                 regularizer.check(setting)
         except UserError as error:
             session.console.say(f"        the recipe's {name} is left out: {error.what}")
             continue
-        if name not in chosen:
-            built.append(regularizer)
+        built[f"recipe.{name.replace('/', '-')}"] = regularizer
     return built

@@ -11,6 +11,7 @@ from zoo.contracts.model import Model, ModelSpec
 from zoo.contracts.training import Plan
 from zoo.errors import UserError, raise_all
 from zoo.models.build import check_forward
+from zoo.models.facts import network_facts
 
 TRAINING_GROUPS = ("optimizer", "schedule", "loss")
 TRAINING_KEYS = ("epochs", "validate_every", "patience", "save_every_s", "save_every_steps")
@@ -25,7 +26,9 @@ def make_plan(session: Session, facts: DataFacts, *, model: Model, pretrained: b
     """
     config = session.config
     strategy = session.build(config.strategy)
-    plan: Plan = strategy.plan(facts, pretrained=pretrained, must_train=bool(asked_for_training(config)))
+    plan: Plan = strategy.plan(
+        facts, network=network_facts(model), pretrained=pretrained, must_train=bool(asked_for_training(config))
+    )
     if config.train.epochs != "auto":
         epochs = float(config.train.epochs)
         phases = [dataclasses.replace(p, epochs=epochs) if p.kind == "train" else p for p in plan.phases]

@@ -22,7 +22,7 @@ def score_splits(
     session: Session, trainer: Trainer, *, bundle: DataBundle
 ) -> tuple[dict[str, Scores], dict[str, Outputs]]:
     """Scores on validation and, where there is one, on test: each image once, in the weights' own preprocessing."""
-    loss = make_loss(session, bundle.task).to(session.accelerator.device)
+    loss = make_loss(session, bundle).to(session.accelerator.device)
     outputs = {split: trainer.outputs(split, loss) for split in ("val", "test") if split in bundle.splits}
     scores = {
         split: score(found, split=split, classes=bundle.classes, task=bundle.task) for split, found in outputs.items()

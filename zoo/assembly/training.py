@@ -40,6 +40,7 @@ class Trainer:
         model.module.to(self.device)
         size = session.config.train.batch_size
         self.batch_size = DEFAULT_BATCH if size == "auto" else int(size)
+        self.pretrained = report.source != "none"
         self.checkpoints = Checkpoints(session.folder.checkpoints)
         self.precision = PrecisionChoice(session, model)
 
@@ -104,13 +105,18 @@ class Trainer:
                 loop.restore()
             session.update()
             counters = loop.run()
+        if counters.best_step == 0:
+            session.console.say(
+                f"        nothing in this phase validated better than its start ({counters.best_accuracy:.3f}), "
+                f"which is kept"
+            )
         if config.train.max_time is not None:
             session.measured["planned_steps"] = counters.planned_steps
 
     def _job(self, phase: Phase, index: int, watcher: Any) -> Job:
         session, config, model = self.session, self.session.config, self.model
-        loss = make_loss(session, self.bundle.task).to(self.device)
-        setting = setting_of(session, self.bundle)
+        setting = setting_of(session, self.bundle, phase=phase, pretrained=self.pretrained)
+        loss = make_loss(session, self.bundle, setting=setting).to(self.device)
         regularizers = make_regularizers(session, model, phase=phase, setting=setting)
         bf16 = self.precision.bf16(train=True)
         feed = train_feed(
@@ -146,6 +152,7 @@ class Trainer:
                 deadline=self._training_deadline(),
             ),
             index=index,
+            start_is_candidate=index > 0,
         )
 
     def _training_deadline(self) -> float | None:

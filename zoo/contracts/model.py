@@ -101,6 +101,27 @@ class Model:
 
 
 @dataclass(frozen=True)
+class NetworkFacts:
+    """What a strategy may know of a network.
+
+    Attributes:
+        name: Full name.
+        stages: Names of its stages, from the input to the last one before the head.
+        parameters: Number of values in its parameters, the head's left out.
+        input_px: Side of its input.
+        norm_layers: Normalisation layers (batch, group or layer) with scales and shifts of their own.
+        linear_layers: Fully connected layers outside the head: what low-rank adapters attach to.
+    """
+
+    name: str
+    stages: tuple[str, ...]
+    parameters: int
+    input_px: int
+    norm_layers: int
+    linear_layers: int
+
+
+@dataclass(frozen=True)
 class WeightsRequest:
     """What a weight source is asked for.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from zoo.contracts.data import DataFacts, Task
-    from zoo.contracts.model import Model
+    from zoo.contracts.model import Model, NetworkFacts
 
 
 @dataclass(frozen=True)
@@ -116,30 +117,66 @@ class MetricSchedule(Schedule, Protocol):
 
 @dataclass(frozen=True)
 class Setting:
-    """What a regularizer, or a loss with a `check` of its own, may look at to find that it can have no effect.
+    """What a regularizer, or a loss with a `check` of its own, may look at before training.
+
+    It finds there that it can have no effect, or what it must know of the data.
 
     Attributes:
         trainable: `head` while the backbone is frozen and its features are cached, else `all`.
         loss_takes_soft_targets: Whether the chosen loss accepts float targets in a single-label task.
+        pretrained: Whether the network holds pretrained values.
+        freeze_norm: Whether BatchNorm stays in eval mode and keeps its statistics.
+        images: Training images.
+        class_counts: Training images of each class; of each label, in a multi-label task.
     """
 
     task: Task
     classes: int
     trainable: Literal["head", "all"]
     loss_takes_soft_targets: bool
+    pretrained: bool = True
+    freeze_norm: bool = False
+    images: int = 0
+    class_counts: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Which step of a phase it is, and the draws that belong to it.
+
+    Attributes:
+        step: Steps done before this one.
+        steps: Steps of the phase as it is planned now; a time budget may shorten it on the way.
+        generator: On the CPU, seeded by (seed, phase, step); the same on all processes.
+    """
+
+    step: int
+    steps: int
+    generator: torch.Generator
+
+    @property
+    def progress(self) -> float:
+        """Share of the phase that is done, in [0, 1]."""
+        return min(1.0, self.step / self.steps)
 
 
 class Regularizer(Protocol):
     """What a component of kind `regularizer` builds: a class with any of these methods, at least one.
 
-    The loop calls only what a class has, so what is left out costs nothing.
+    The loop calls only what a class has, so what is left out costs nothing. Order within a step: `change_batch`,
+    forward pass, `penalty`, backward pass, `look_ahead` (then a second forward and backward pass, and `step_back`),
+    `change_gradients`, the optimizer's step, `after_step`. Several are called in the order in which they are listed,
+    those of the strategy's recipe first.
     """
 
     def check(self, setting: Setting) -> None:
         """Raises UserError where this regularizer could have no effect."""
 
     def change_model(self, model: Model) -> None:
-        """Once, before training: adds hooks or changes modules, keeping all parameter names."""
+        """Once, before training: adds hooks or changes modules, keeping all parameter names.
+
+        The network holds the values that training starts from, pretrained ones too, in resumed runs as well.
+        """
 
     def change_batch(self, batch: Batch, generator: torch.Generator, classes: int) -> Batch:
         """Every training step; draws come from `generator` (on the CPU), seeded by (seed, epoch, step)."""
@@ -147,11 +184,33 @@ class Regularizer(Protocol):
     def penalty(self, model: Model) -> torch.Tensor:
         """Every training step, after the forward pass: a scalar that is added to the loss."""
 
-    def change_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+    def look_ahead(self, parameters: Sequence[nn.Parameter]) -> None:
+        """Every step, after the backward pass: moves the weights to where the step's gradient is to be taken.
+
+        A second forward and backward pass follows on the same batch with the same draws; it leaves the statistics of
+        normalisation layers alone. One regularizer of a run at most has this method.
+        """
+
+    def step_back(self, parameters: Sequence[nn.Parameter]) -> None:
+        """After the second backward pass: the weights as they were before `look_ahead`, the gradients kept."""
+
+    def change_gradients(self, parameters: Sequence[nn.Parameter], moment: Moment) -> None:
         """Every step, between the backward pass and the optimizer's step."""
 
-    def after_step(self, model: Model) -> None:
+    def after_step(self, model: Model, moment: Moment) -> None:
         """Every step, after the optimizer's step."""
+
+    def swapped_in(self, model: Model) -> AbstractContextManager[None]:
+        """Inside, the network carries other weights (an average): these are validated, and kept where they are best.
+
+        One regularizer of a run at most has this method.
+        """
+
+    def state_dict(self) -> Mapping[str, torch.Tensor]:
+        """What a resumed run must know, as tensors; saved in every checkpoint."""
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Takes a saved state, after `change_model`."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +226,8 @@ class Phase:
         freeze_stages: So many stages from the input are frozen: no gradients, no optimizer state, and everything in
             them (BatchNorm, dropout) in eval mode.
         freeze_norm: BatchNorm stays in eval mode and keeps the pretrained statistics.
-        regularizers: Regularizers of the recipe, full name to options; one that the user lists replaces it.
-        ema: Keep an exponential moving average of the weights and validate it.
-        ema_decay: Its decay once fully ramped, in (0, 1).
+        regularizers: Regularizers of the recipe, full name to options; one that the user lists replaces it, as one
+            that keeps an average of the weights replaces another.
         crop_scale: Range of the area share of random crops; None: the centre, as in validation.
         flip: Mirror half of the images left to right.
         start_px: Side of the training images in the first epochs; it grows to the network's own. None: always that.
@@ -183,8 +241,6 @@ class Phase:
     freeze_stages: int = 0
     freeze_norm: bool = False
     regularizers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    ema: bool = False
-    ema_decay: float = 0.99
     crop_scale: tuple[float, float] | None = None
     flip: bool = False
     start_px: int | None = None
@@ -203,11 +259,12 @@ class Plan:
 class Strategy(Protocol):
     """What a component of kind `strategy` builds."""
 
-    def plan(self, facts: DataFacts, *, pretrained: bool, must_train: bool) -> Plan:
+    def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool) -> Plan:
         """The phases for these data; pure, so that the same facts give the same plan.
 
         Args:
-            facts: Counts and sizes.
+            facts: Counts and sizes of the data.
+            network: Size, stages and layers of the network.
             pretrained: Whether there are pretrained values to start from.
             must_train: Something was asked for that acts only in gradient descent. A strategy that chooses takes one in
                 which it acts; one that never trains may plan as ever, and the run is refused.

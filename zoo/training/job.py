@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,7 +41,13 @@ class Limits:
 
 @dataclass(frozen=True)
 class Job:
-    """Everything one phase needs, built by the verb."""
+    """Everything one phase needs, built by the verb.
+
+    Attributes:
+        regularizers: By the names under which a checkpoint keeps their states, in the order in which they act.
+        start_is_candidate: The weights at the start are validated too, and kept where nothing later is better: an
+            earlier phase made them.
+    """
 
     model: Model
     phase: Phase
@@ -49,7 +55,7 @@ class Job:
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     loss: nn.Module
-    regularizers: Sequence[Regularizer]
+    regularizers: Mapping[str, Regularizer]
     normalise: Normalise
     validate: Validate
     accelerator: Accelerator
@@ -62,6 +68,16 @@ class Job:
     bf16: bool = False
     limits: Limits = field(default_factory=Limits)
     index: int = 0
+    start_is_candidate: bool = False
+
+    def having(self, method: str) -> list[tuple[str, Any]]:
+        """Names and regularizers of those that have a method."""
+        return [(name, regularizer) for name, regularizer in self.regularizers.items() if hasattr(regularizer, method)]
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What the optimizer moves."""
+        return [parameter for group in self.optimizer.param_groups for parameter in group["params"]]
 
 
 @dataclass

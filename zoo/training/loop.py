@@ -1,7 +1,7 @@
 """The training loop: one phase of gradient descent, from any step, to the same bits.
 
 Sample order, augmentation and every random draw are functions of (seed, epoch, step), never of what ran before, so
-a checkpoint needs no generator state: it holds weights, optimizer, average, schedule, and a few counters.
+a checkpoint needs no generator state: it holds weights, optimizer, schedule, regularizers and a few counters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.contracts.training import Batch, RawBatch, StepView
+from zoo.contracts.training import Batch, Moment, RawBatch, StepView
 from zoo.errors import Interrupted, UserError
-from zoo.training.ema import MovingAverage
 from zoo.training.inference import to_device
 from zoo.training.job import Counters, Job
+from zoo.training.second_pass import second_pass
 from zoo.training.tally import Step, Tally
 
 
@@ -36,7 +36,6 @@ class Loop:
         planned = max(1, math.ceil(job.phase.epochs * self.steps_per_epoch))
         self.counters = Counters(phase=job.index, planned_steps=planned)
         self.module = job.model.module
-        self.average = MovingAverage(self.module, job.phase.ema_decay) if job.phase.ema else None
         self.prepared, self.optimizer = job.accelerator.prepare(self.module, job.optimizer)
         self.base_lrs = [float(group["lr"]) for group in job.optimizer.param_groups]
         self.tally = Tally(job.accelerator.device)
@@ -53,10 +52,8 @@ class Loop:
             raise UserError("there is no checkpoint to continue from", where=str(job.checkpoints.folder))
         self.counters = Counters(**state["counters"])
         _load_in_place(self.module, job.checkpoints.tensors("last", "model."))
-        if self.average is not None:
-            average = job.checkpoints.tensors("last", "average.")
-            self.average.average = {name: t.to(self.average.average[name].device) for name, t in average.items()}
-            self.average.updates = int(state["average_updates"])
+        for owner, regularizer in job.having("load_state_dict"):
+            regularizer.load_state_dict(job.checkpoints.tensors("last", f"regularizers.{owner}."))
         job.optimizer.load_state_dict(job.checkpoints.optimizer("last"))
         if "schedule" in state:
             job.schedule.load_state_dict(state["schedule"])  # type: ignore[attr-defined]
@@ -70,6 +67,8 @@ class Loop:
                 written.
         """
         with self._listening():
+            if self.job.start_is_candidate and self.counters.step == 0:
+                self._keep_if_better(*self.job.validate())
             while not self._over():
                 self._run_epoch()
         self.job.accelerator.wait_for_everyone()  # the first process has written what all now read
@@ -108,24 +107,34 @@ class Loop:
         self._stop_if_asked()
 
     def _train_step(self, raw: RawBatch, epoch: int) -> None:
-        """Forward, penalties, backward, step, average."""
-        job, c = self.job, self.counters
+        """Forward, penalties, backward, a second pass where a regularizer wants one, step."""
+        job = self.job
         self._set_rates()
-        torch.manual_seed(_seed(job.seed, job.index, c.step, job.accelerator.process_index))
         batch = self._batch(raw)
+        self._pass(raw, batch, counted=True)
+        for _, regularizer in job.having("look_ahead"):
+            regularizer.look_ahead(job.parameters)
+            job.optimizer.zero_grad(set_to_none=True)
+            with second_pass(self.module):
+                self._pass(raw, batch, counted=False)
+            regularizer.step_back(job.parameters)
+        self._apply_step()
+
+    def _pass(self, raw: RawBatch, batch: Batch, *, counted: bool) -> None:
+        """One forward and backward pass; its draws are those of the step, in a second pass too."""
+        job, c = self.job, self.counters
+        torch.manual_seed(_seed(job.seed, job.index, c.step, job.accelerator.process_index))
         with torch.autocast(job.accelerator.device.type, torch.bfloat16, enabled=job.bf16):
             logits = self.prepared(batch.images)
         per_image = job.loss(logits.float(), batch.targets)
-        data_loss = per_image.sum() * (job.accelerator.num_processes / raw.total)
-        loss = data_loss
-        for regularizer in job.regularizers:
-            if hasattr(regularizer, "penalty"):
-                loss = loss + regularizer.penalty(job.model)
-        values = (loss, per_image.detach().float().sum(), _right_answers(logits.detach(), raw.targets))
-        if self.tally.add(c.step, raw, values=values) or c.epoch_seen == 0:
-            self._count()
+        loss = per_image.sum() * (job.accelerator.num_processes / raw.total)
+        for _, regularizer in job.having("penalty"):
+            loss = loss + regularizer.penalty(job.model)
+        if counted:
+            values = (loss, per_image.detach().float().sum(), _right_answers(logits.detach(), raw.targets))
+            if self.tally.add(c.step, raw, values=values) or c.epoch_seen == 0:
+                self._count()
         job.accelerator.backward(loss)
-        self._apply_step()
 
     def _count(self) -> None:
         """Looks at the steps that wait to be counted, and stops at the first whose loss is not finite."""
@@ -141,24 +150,24 @@ class Loop:
         job = self.job
         images, targets = to_device(raw, job.accelerator.device, normalise=job.normalise)
         batch = Batch(images, targets)
-        for regularizer in job.regularizers:
-            if hasattr(regularizer, "change_batch"):
-                generator = torch.Generator().manual_seed(_seed(job.seed, job.index, self.counters.step, -1))
-                batch = regularizer.change_batch(batch, generator, job.classes)
+        for _, regularizer in job.having("change_batch"):
+            batch = regularizer.change_batch(batch, self._moment().generator, job.classes)
         return batch
+
+    def _moment(self) -> Moment:
+        """This step, with its draws from their beginning."""
+        c, job = self.counters, self.job
+        generator = torch.Generator().manual_seed(_seed(job.seed, job.index, c.step, -1))
+        return Moment(c.step, c.planned_steps, generator)
 
     def _apply_step(self) -> None:
         job = self.job
-        for regularizer in job.regularizers:
-            if hasattr(regularizer, "change_gradients"):
-                regularizer.change_gradients([p for group in job.optimizer.param_groups for p in group["params"]])
+        for _, regularizer in job.having("change_gradients"):
+            regularizer.change_gradients(job.parameters, self._moment())
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        for regularizer in job.regularizers:
-            if hasattr(regularizer, "after_step"):
-                regularizer.after_step(job.model)
-        if self.average is not None:
-            self.average.update(self.module)
+        for _, regularizer in job.having("after_step"):
+            regularizer.after_step(job.model, self._moment())
 
     def _set_rates(self) -> None:
         """Learning rates (and a schedule's momentum) of this step."""
@@ -174,15 +183,12 @@ class Loop:
                 group["betas"] = (momentum, *group["betas"][1:])
 
     def _validate(self) -> None:
-        """Scores the network (its average, where there is one), keeps the best, writes a row and a checkpoint."""
+        """Scores the network (its average, where one is kept), keeps the best, writes a row and a checkpoint."""
         job, c = self.job, self.counters
-        if self.average is None:
+        averages = [regularizer for _, regularizer in job.having("swapped_in")]
+        with averages[0].swapped_in(job.model) if averages else nullcontext():
             loss, accuracy = job.validate()
             better = self._keep_if_better(loss, accuracy)
-        else:
-            with self.average.swapped_in(self.module):
-                loss, accuracy = job.validate()
-                better = self._keep_if_better(loss, accuracy)
         c.since_best = 0 if better else c.since_best + 1
         if hasattr(job.schedule, "observe"):
             job.schedule.observe(loss)
@@ -240,9 +246,8 @@ class Loop:
         if weights_only:
             job.checkpoints.save(name, tensors=tensors, optimizer={}, state=state)
             return
-        if self.average is not None:
-            tensors |= {f"average.{key}": value for key, value in self.average.average.items()}
-            state["average_updates"] = self.average.updates
+        for owner, regularizer in job.having("state_dict"):
+            tensors |= {f"regularizers.{owner}.{key}": value for key, value in regularizer.state_dict().items()}
         if hasattr(job.schedule, "state_dict"):
             state["schedule"] = job.schedule.state_dict()
         job.checkpoints.save(name, tensors=tensors, optimizer=job.optimizer.state_dict(), state=state)
