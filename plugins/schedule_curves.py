@@ -52,22 +52,85 @@ class Step:
     """
 
     def __init__(self, *, milestones: tuple[float, ...] = (0.5, 0.75), gamma: float = 0.1) -> None:
-        if not milestones:
-            raise no_effect("an empty list of milestones", where="schedule.milestones", do="name shares such as [0.5]")
-        for share in milestones:
-            check_range(share, where="schedule.milestones", low=0, high=1, above=True, below=True)
-        if list(milestones) != sorted(set(milestones)):
-            raise UserError(
-                f"milestones must rise, and these are {list(milestones)}",
-                where="schedule.milestones",
-                allowed=str(sorted(set(milestones))),
-            )
+        _check_rising(milestones, where="schedule.milestones")
         check_range(gamma, where="schedule.gamma", low=0, high=1, above=True, below=True)
         self._milestones, self._gamma = tuple(milestones), gamma
 
     def __call__(self, progress: float) -> float:
         """The factor at `progress`."""
         return float(self._gamma ** sum(share <= progress for share in self._milestones))
+
+
+class Piecewise:
+    """factor(t) = factors[number of boundaries at or before t]: any staircase, up or down.
+
+    Source: Geron 2022, Hands-on machine learning, chapter 11 ("piecewise constant scheduling"); the same function as
+    Keras' PiecewiseConstantDecay, over shares of the phase.
+
+    Args:
+        boundaries: Shares of the phase, each in (0, 1), rising.
+        factors: One factor more than boundaries, each 0 or more, not all the same.
+    """
+
+    def __init__(
+        self, *, boundaries: tuple[float, ...] = (0.3, 0.7), factors: tuple[float, ...] = (1.0, 0.3, 0.05)
+    ) -> None:
+        _check_rising(boundaries, where="schedule.boundaries")
+        if len(factors) != len(boundaries) + 1:
+            raise UserError(
+                f"{len(factors)} factors for {len(boundaries)} boundaries",
+                where="schedule.factors",
+                allowed=f"{len(boundaries) + 1}: one before the first boundary, and one from each on",
+            )
+        for factor in factors:
+            check_range(factor, where="schedule.factors", low=0, high=math.inf)
+        if len(set(factors)) == 1:
+            raise no_effect("a staircase with equal steps", where="schedule.factors", do="use schedule=constant")
+        self._boundaries, self._factors = tuple(boundaries), tuple(factors)
+
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`."""
+        return float(self._factors[sum(share <= progress for share in self._boundaries)])
+
+
+class Exponential:
+    """factor(t) = end_factor ^ t: the same ratio from each step to the next.
+
+    Source: Geron 2022, Hands-on machine learning, chapter 11 ("exponential scheduling", 0.1 ^ (step / s)): here s steps
+    are the phase divided by -log10(end_factor). Torch's ExponentialLR with gamma = end_factor ^ (1 / steps).
+
+    Args:
+        end_factor: The factor at the end, in (0, 1).
+    """
+
+    def __init__(self, *, end_factor: float = 0.01) -> None:
+        check_range(end_factor, where="schedule.end_factor", low=0, high=1, above=True, below=True)
+        self._end = end_factor
+
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`."""
+        return float(self._end ** _within(progress))
+
+
+class Power:
+    """factor(t) = 1 / (1 + t / share) ^ power.
+
+    Source: Geron 2022, Hands-on machine learning, chapter 11 ("power scheduling"), after Robbins and Monro 1951, whose
+    conditions a power in (0.5, 1] meets. Keras' InverseTimeDecay is power 1.
+
+    Args:
+        share: Share of the phase after which the rate is divided by 2 ^ power, above 0.
+        power: Above 0.
+    """
+
+    def __init__(self, *, share: float = 0.1, power: float = 1.0) -> None:
+        check_range(share, where="schedule.share", low=0, high=math.inf, above=True)
+        check_range(power, where="schedule.power", low=0, high=math.inf, above=True)
+        self._share, self._power = share, power
+
+    def __call__(self, progress: float) -> float:
+        """The factor at `progress`."""
+        return float((1 + _within(progress) / self._share) ** -self._power)
 
 
 class Cosine:
@@ -183,6 +246,19 @@ class Plateau:
         """The inverse of `state_dict`."""
         self._best = math.inf if state["best"] is None else float(state["best"])
         self._bad, self._factor = int(state["bad"]), float(state["factor"])
+
+
+def _check_rising(shares: tuple[float, ...], *, where: str) -> None:
+    """Refuses anything but shares of a phase in rising order."""
+    name = where.rpartition(".")[2]
+    if not shares:
+        raise no_effect(f"an empty list of {name}", where=where, do="name shares such as [0.5]")
+    for share in shares:
+        check_range(share, where=where, low=0, high=1, above=True, below=True)
+    if list(shares) != sorted(set(shares)):
+        raise UserError(
+            f"{name} must rise, and these are {list(shares)}", where=where, allowed=str(sorted(set(shares)))
+        )
 
 
 def _check_momenta(momenta: tuple[float, float]) -> None:

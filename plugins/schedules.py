@@ -14,7 +14,7 @@ CURVES = "zoo_plugins.schedule_curves"
 
 @hookimpl
 def register_schedules(register: Register) -> None:
-    """Offers constant, linear, step, cosine, one-cycle and plateau."""
+    """Offers the schedules of the textbook, from constant to one-cycle and plateau."""
     register(
         "constant",
         f"{CURVES}:Constant",
@@ -32,6 +32,24 @@ def register_schedules(register: Register) -> None:
         f"{CURVES}:Step",
         summary="Falls by a factor at chosen points",
         source="arXiv:1512.03385 (He et al. 2015, section 3.4)",
+    )
+    register(
+        "piecewise",
+        f"{CURVES}:Piecewise",
+        summary="A staircase of any heights",
+        source="Geron 2022, Hands-on machine learning, chapter 11; Keras' PiecewiseConstantDecay",
+    )
+    register(
+        "exponential",
+        f"{CURVES}:Exponential",
+        summary="Falls by the same ratio at every step",
+        source="Geron 2022, Hands-on machine learning, chapter 11; torch.optim.lr_scheduler.ExponentialLR",
+    )
+    register(
+        "power",
+        f"{CURVES}:Power",
+        summary="Falls as one over a power of time, ever more slowly",
+        source="Robbins and Monro 1951, A stochastic approximation method",
     )
     register(
         "cosine",

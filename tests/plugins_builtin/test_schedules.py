@@ -11,12 +11,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.optim import lr_scheduler
-from zoo_plugins.schedule_curves import Constant, Cosine, Linear, OneCycle, Plateau, Step
+from zoo_plugins.schedule_curves import (
+    Constant,
+    Cosine,
+    Exponential,
+    Linear,
+    OneCycle,
+    Piecewise,
+    Plateau,
+    Power,
+    Step,
+)
 
 from zoo.errors import UserError
 
 STEPS = 50
-ALL = (Constant, Linear, Step, Cosine, OneCycle, Plateau)
+ALL = (Constant, Linear, Step, Piecewise, Exponential, Power, Cosine, OneCycle, Plateau)
 
 
 def torch_rates(make, *, steps: int = STEPS, lr: float = 1.0) -> list[tuple[float, float]]:
@@ -76,6 +86,27 @@ def test_step_matches_torch():
 
 def test_step_falls_at_the_milestone_itself():
     assert [Step()(t) for t in (0.0, 0.4999, 0.5, 0.75, 1.0)] == pytest.approx([1, 1, 0.1, 0.01, 0.01])
+
+
+def test_exponential_matches_torch():
+    rates = torch_rates(lambda o: lr_scheduler.ExponentialLR(o, 0.02 ** (1 / STEPS)))
+    ours = Exponential(end_factor=0.02)
+    assert [ours(step / STEPS) for step in range(STEPS)] == pytest.approx([lr for lr, _ in rates])
+
+
+def test_power_is_one_over_one_plus_time_and_matches_keras():
+    keras = pytest.importorskip("keras")
+    theirs = keras.optimizers.schedules.InverseTimeDecay(1.0, decay_steps=5, decay_rate=1.0)
+    ours = Power(share=0.1)  # 5 of 50 steps
+    assert [ours(step / STEPS) for step in range(STEPS)] == pytest.approx([float(theirs(n)) for n in range(STEPS)])
+    assert Power(share=0.25, power=0.5)(0.75) == pytest.approx(1 / math.sqrt(1 + 3))
+
+
+def test_piecewise_is_a_staircase_and_matches_keras():
+    keras = pytest.importorskip("keras")
+    theirs = keras.optimizers.schedules.PiecewiseConstantDecay([9, 29], [1.0, 0.5, 2.0])  # keras: 9 is before it
+    ours = Piecewise(boundaries=(0.2, 0.6), factors=(1.0, 0.5, 2.0))
+    assert [ours(step / STEPS) for step in range(STEPS)] == pytest.approx([float(theirs(n)) for n in range(STEPS)])
 
 
 @pytest.mark.parametrize(("share", "div", "final_div"), [(0.3, 25.0, 1e4), (0.5, 10.0, 100.0)])
@@ -174,6 +205,13 @@ def test_only_plateau_watches_validation_and_only_one_cycle_sets_momentum():
         (lambda: Step(milestones=(0.7, 0.3)), "schedule.milestones"),
         (lambda: Step(milestones=(0.5, 0.5)), "schedule.milestones"),
         (lambda: Step(gamma=1), "schedule.gamma"),
+        (lambda: Piecewise(boundaries=(0.5,), factors=(1.0,)), "schedule.factors"),
+        (lambda: Piecewise(boundaries=(0.5,), factors=(1.0, -1.0)), "schedule.factors"),
+        (lambda: Piecewise(boundaries=(0.5,), factors=(0.5, 0.5)), "schedule.factors"),
+        (lambda: Piecewise(boundaries=(0.5, 0.2), factors=(1.0, 0.5, 0.1)), "schedule.boundaries"),
+        (lambda: Exponential(end_factor=0), "schedule.end_factor"),
+        (lambda: Power(power=0), "schedule.power"),
+        (lambda: Power(share=0), "schedule.share"),
         (lambda: OneCycle(rise_share=0), "schedule.rise_share"),
         (lambda: OneCycle(div=1), "schedule.div"),
         (lambda: OneCycle(final_div=0.5), "schedule.final_div"),
