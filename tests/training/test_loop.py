@@ -473,14 +473,14 @@ def test_loop_second_pass_takes_the_gradient_elsewhere_and_counts_the_batch_once
     module, parameters = by_hand.model.module.train(), by_hand.parameters
     rate = by_hand.optimizer.param_groups[0]["lr"]
     loop._set_rates()
-    batch = loop._batch(raw)
-    loop._pass(raw, batch, counted=False)
+    batch = loop.passes.batch(raw, step=0, steps=1)
+    loop.passes.forward_backward(raw, batch, step=0)
     before = [p.detach().clone() for p in parameters]
     with torch.no_grad():
         for p in parameters:
             p.sub_(p.grad, alpha=0.5)
             p.grad = None
-    loop._pass(raw, batch, counted=False)
+    loop.passes.forward_backward(raw, batch, step=0)
     with torch.no_grad():
         for p, old in zip(parameters, before, strict=True):
             p.copy_(old - rate * p.grad)

@@ -19,10 +19,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from zoo.contracts.training import Batch, Moment, RawBatch, StepView
+from zoo.contracts.training import RawBatch, StepView
 from zoo.errors import Interrupted, UserError
-from zoo.training.inference import to_device
 from zoo.training.job import Counters, Job
+from zoo.training.passes import Passes
 from zoo.training.second_pass import second_pass
 from zoo.training.tally import Step, Tally
 
@@ -38,6 +38,7 @@ class Loop:
         self.module = job.model.module
         self.prepared, self.optimizer = job.accelerator.prepare(self.module, job.optimizer)
         self.base_lrs = [float(group["lr"]) for group in job.optimizer.param_groups]
+        self.passes = Passes(job, self.prepared)
         self.tally = Tally(job.accelerator.device)
         self._stop_asked = False
         self._started = time.monotonic()
@@ -91,7 +92,7 @@ class Loop:
         job.set_train()
         for raw in job.feed.epoch(epoch, start_step=start):
             begun = time.monotonic()
-            self._train_step(raw, epoch)
+            self._train_step(raw)
             c.step += 1
             self._tell(raw.total, time.monotonic() - begun)
             self._fit_to_deadline()
@@ -106,35 +107,21 @@ class Loop:
             self._save_if_due()
         self._stop_if_asked()
 
-    def _train_step(self, raw: RawBatch, epoch: int) -> None:
+    def _train_step(self, raw: RawBatch) -> None:
         """Forward, penalties, backward, a second pass where a regularizer wants one, step."""
-        job = self.job
+        job, c = self.job, self.counters
         self._set_rates()
-        batch = self._batch(raw)
-        self._pass(raw, batch, counted=True)
+        batch = self.passes.batch(raw, step=c.step, steps=c.planned_steps)
+        values = self.passes.forward_backward(raw, batch, step=c.step)
+        if self.tally.add(c.step, raw, values=(values.loss, values.summed, values.right)) or c.epoch_seen == 0:
+            self._count()
         for _, regularizer in job.having("look_ahead"):
             regularizer.look_ahead(job.parameters)
             job.optimizer.zero_grad(set_to_none=True)
             with second_pass(self.module):
-                self._pass(raw, batch, counted=False)
+                self.passes.forward_backward(raw, batch, step=c.step)
             regularizer.step_back(job.parameters)
         self._apply_step()
-
-    def _pass(self, raw: RawBatch, batch: Batch, *, counted: bool) -> None:
-        """One forward and backward pass; its draws are those of the step, in a second pass too."""
-        job, c = self.job, self.counters
-        torch.manual_seed(_seed(job.seed, job.index, c.step, job.accelerator.process_index))
-        with torch.autocast(job.accelerator.device.type, torch.bfloat16, enabled=job.bf16):
-            logits = self.prepared(batch.images)
-        per_image = job.loss(logits.float(), batch.targets)
-        loss = per_image.sum() * (job.accelerator.num_processes / raw.total)
-        for _, regularizer in job.having("penalty"):
-            loss = loss + regularizer.penalty(job.model)
-        if counted:
-            values = (loss, per_image.detach().float().sum(), _right_answers(logits.detach(), raw.targets))
-            if self.tally.add(c.step, raw, values=values) or c.epoch_seen == 0:
-                self._count()
-        job.accelerator.backward(loss)
 
     def _count(self) -> None:
         """Looks at the steps that wait to be counted, and stops at the first whose loss is not finite."""
@@ -146,28 +133,14 @@ class Loop:
             c.epoch_right += step.right * processes
             c.epoch_seen += step.raw.total
 
-    def _batch(self, raw: RawBatch) -> Batch:
-        job = self.job
-        images, targets = to_device(raw, job.accelerator.device, normalise=job.normalise)
-        batch = Batch(images, targets)
-        for _, regularizer in job.having("change_batch"):
-            batch = regularizer.change_batch(batch, self._moment().generator, job.classes)
-        return batch
-
-    def _moment(self) -> Moment:
-        """This step, with its draws from their beginning."""
-        c, job = self.counters, self.job
-        generator = torch.Generator().manual_seed(_seed(job.seed, job.index, c.step, -1))
-        return Moment(c.step, c.planned_steps, generator)
-
     def _apply_step(self) -> None:
-        job = self.job
+        job, c = self.job, self.counters
         for _, regularizer in job.having("change_gradients"):
-            regularizer.change_gradients(job.parameters, self._moment())
+            regularizer.change_gradients(job.parameters, self.passes.moment(c.step, steps=c.planned_steps))
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         for _, regularizer in job.having("after_step"):
-            regularizer.after_step(job.model, self._moment())
+            regularizer.after_step(job.model, self.passes.moment(c.step, steps=c.planned_steps))
 
     def _set_rates(self) -> None:
         """Learning rates (and a schedule's momentum) of this step."""
@@ -327,7 +300,7 @@ class Loop:
         c, job = self.counters, self.job
         c.step = step.number  # batch and rates are functions of it: made again, they are what they were
         self._set_rates()
-        batch = self._batch(step.raw)
+        batch = self.passes.batch(step.raw, step=c.step, steps=c.planned_steps)
         kept: Path = job.checkpoints.folder.parent / "bad_batch.npz"
         np.savez(kept, images=batch.images.cpu().numpy(), targets=batch.targets.cpu().numpy(), indices=step.raw.indices)
         raise UserError(
@@ -335,19 +308,6 @@ class Loop:
             where=f"learning rate {max(g['lr'] for g in job.optimizer.param_groups):.3g}; the batch is kept in {kept}",
             do=["lower optimizer.lr", "add regularizers=[gradient_clipping]", "train.precision=fp32, if it was bf16"],
         )
-
-
-def _right_answers(logits: torch.Tensor, targets: np.ndarray[Any, Any]) -> torch.Tensor:
-    """Number of right answers in a batch; in a multi-label task, of images with every label right."""
-    truth = torch.from_numpy(targets).to(logits.device)
-    if truth.ndim == 1:
-        return (logits.argmax(1) == truth).sum()
-    return ((logits > 0) == (truth > 0.5)).all(1).sum()
-
-
-def _seed(*parts: int) -> int:
-    """One 63-bit seed from several numbers, unrelated for neighbouring ones."""
-    return int(np.random.SeedSequence([part + 1 for part in parts]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 @torch.no_grad()
