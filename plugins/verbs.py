@@ -68,6 +68,13 @@ def _register_computing(register: Register) -> None:
         computes=True,
     )
     register(
+        "lesson",
+        "zoo_plugins.lessons.command:main",
+        summary="run one of the textbook's tables and compare it with the published figures",
+        usage="lesson NAME [seeds=N] [out=DIR] [--json] [key=value]",
+        computes=True,
+    )
+    register(
         "publish",
         "zoo.verbs.publish:main",
         summary="add a model with its card, hashes and scores to a zoo of your own",

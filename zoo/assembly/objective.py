@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from zoo.assembly.rates import UNKNOWN_LR
 from zoo.assembly.session import Session
 from zoo.config.run_config import Component
 from zoo.contracts.data import DataBundle, Task
@@ -82,8 +83,8 @@ def make_optimizer(session: Session, model: Model, *, phase: Phase) -> torch.opt
     """Parameter groups by stage; a rate that the user gave is taken as it is, by no factor changed."""
     component = session.config.optimizer
     lr = component.options["lr"]
-    if lr == "auto":
-        lr = float(session.facts(component).get("lr", 1e-3)) * phase.lr_factor
+    if lr in ("auto", "measure"):
+        lr = float(session.facts(component).get("lr", UNKNOWN_LR)) * phase.lr_factor
     decay = float(component.own.get("weight_decay") or 0.0)
     groups = parameter_groups(model, float(lr), stage_decay=phase.stage_decay, weight_decay=decay)
     built: torch.optim.Optimizer = session.build(component, params=groups, lr=float(lr))

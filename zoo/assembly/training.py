@@ -12,6 +12,7 @@ from zoo.assembly.featuring import bank_of
 from zoo.assembly.objective import make_loss, make_optimizer, make_regularizers, make_schedule, setting_of
 from zoo.assembly.outputs import outputs_over
 from zoo.assembly.precision import PrecisionChoice
+from zoo.assembly.rates import settle_rate
 from zoo.assembly.session import Session
 from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
@@ -103,6 +104,7 @@ class Trainer:
             loop = Loop(job)
             if resume:
                 loop.restore()
+            settle_rate(session, loop, phase=phase, index=index)
             session.update()
             counters = loop.run()
         if counters.best_step == 0:
@@ -153,6 +155,7 @@ class Trainer:
             ),
             index=index,
             start_is_candidate=index > 0,
+            pretrained=self.pretrained,
         )
 
     def _training_deadline(self) -> float | None:

@@ -24,7 +24,7 @@ Share = typing.Annotated[float, Ge(0), Lt(1)]
 Count = typing.Annotated[int, Ge(1)]
 
 _COMMON_TYPES: Mapping[tuple[str, str], Any] = {
-    ("optimizer", "lr"): typing.Annotated[float, Gt(0)] | Auto,
+    ("optimizer", "lr"): typing.Annotated[float, Gt(0)] | typing.Literal["auto", "measure"],
     ("schedule", "warmup_share"): Share | Auto,
     ("model", "image_size"): Count | typing.Literal["auto", "native"],
     ("dataset", "cache"): typing.Literal["packed", "none"],

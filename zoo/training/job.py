@@ -47,6 +47,7 @@ class Job:
         regularizers: By the names under which a checkpoint keeps their states, in the order in which they act.
         start_is_candidate: The weights at the start are validated too, and kept where nothing later is better: an
             earlier phase made them.
+        pretrained: Whether the network started from pretrained values.
     """
 
     model: Model
@@ -69,6 +70,7 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     index: int = 0
     start_is_candidate: bool = False
+    pretrained: bool = True
 
     def having(self, method: str) -> list[tuple[str, Any]]:
         """Names and regularizers of those that have a method."""

@@ -59,6 +59,10 @@ class Loop:
         if "schedule" in state:
             job.schedule.load_state_dict(state["schedule"])  # type: ignore[attr-defined]
 
+    def scale_rates(self, factor: float) -> None:
+        """Multiplies the full rates of all groups."""
+        self.base_lrs = [rate * factor for rate in self.base_lrs]
+
     def run(self) -> Counters:
         """Trains to the end of the phase and leaves the best validated weights in the network.
 

@@ -1,0 +1,1 @@
+"""The textbook's tables, reproduced: `python -m zoo lesson NAME` prints published figures beside ours."""

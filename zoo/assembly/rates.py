@@ -1,0 +1,65 @@
+"""The learning rate of a phase: a number, the rate that a plugin registered, or one that is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from zoo.assembly.session import Session
+from zoo.contracts.training import Phase
+from zoo.errors import UserError
+from zoo.evaluation.rate_picture import draw_rate_curve
+from zoo.files import write_bytes
+from zoo.training.loop import Loop
+from zoo.training.range_test import RangeCurve, range_test
+
+UNKNOWN_LR = 1e-3
+"""What groups are built with where the rate is still to be measured."""
+
+
+def measures_rate(options: Mapping[str, Any], facts: Mapping[str, Any], *, pretrained: bool) -> bool:
+    """Whether the rate is measured.
+
+    `measure` always is. `auto` is where nothing is known: the optimizer's author registered no rate, or the network
+    starts from random values, to which the registered rates (of fine-tuning) do not apply.
+    """
+    return bool(options["lr"] == "measure" or (options["lr"] == "auto" and (not pretrained or "lr" not in facts)))
+
+
+def settle_rate(session: Session, loop: Loop, *, phase: Phase, index: int) -> None:
+    """Gives the loop the measured rate, where it is one; a resumed run takes the one that it began with.
+
+    Raises:
+        UserError: The test found none, and none is registered.
+    """
+    component = session.config.optimizer
+    facts = session.facts(component)
+    if not measures_rate(component.options, facts, pretrained=loop.job.pretrained):
+        return
+    key = f"lr {index} {phase.name}"
+    if key not in session.measured:
+        with session.console.stage("learning rate"):
+            curve = range_test(loop.job, loop.passes)
+        session.measured[key] = _chosen(session, curve, registered=facts.get("lr"), phase=phase)
+        if session.main and curve.rates:
+            picture = draw_rate_curve(curve.rates, curve.losses, chosen=session.measured[key])
+            write_bytes(session.folder.report / f"learning-rate-{phase.name}.png", picture)
+    loop.scale_rates(float(session.measured[key]) / max(loop.base_lrs))
+
+
+def _chosen(session: Session, curve: RangeCurve, *, registered: float | None, phase: Phase) -> float:
+    """The rate, said in a line."""
+    if curve.chosen is not None:
+        session.console.say(
+            f"lr      {curve.chosen:.2g} for {phase.name}, measured over {len(curve.rates)} steps: {curve.rule} "
+            f"(report/learning-rate-{phase.name}.png)"
+        )
+        return curve.chosen
+    if registered is None:
+        raise UserError(
+            f"no learning rate could be measured: {curve.rule}",
+            where="optimizer.lr",
+            do=["give one: optimizer.lr=0.001", "scale the inputs, or add normalisation to the network"],
+        )
+    session.console.say(f"lr      {registered:.2g}, the registered one: measuring failed, {curve.rule}")
+    return registered
