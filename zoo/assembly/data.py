@@ -93,16 +93,31 @@ def eval_feed(
 
 
 def train_feed(
-    session: Session, bundle: DataBundle, *, preprocess: Preprocess, batch_size: int, phase: Phase
+    session: Session,
+    bundle: DataBundle,
+    *,
+    preprocess: Preprocess,
+    batch_size: int,
+    phase: Phase,
+    indices: NDArray[np.int64] | None = None,
 ) -> Batches:
-    """Shuffled training images: the recipe's crop and mirror, then the user's augmentations in their order."""
+    """Shuffled training images: the recipe's crop and mirror, then the user's augmentations in their order.
+
+    Args:
+        session: Its configuration lists the augmentations.
+        bundle: The data.
+        preprocess: The network's own.
+        batch_size: Images a step.
+        phase: The stretch of training whose recipe it is.
+        indices: These images instead, in their order: each as the same epoch of training would show it.
+    """
     return Batches(
         bundle,
-        bundle.splits["train"],
+        bundle.splits["train"] if indices is None else indices,
         preprocess=preprocess,
         batch_size=batch_size,
         seed=session.config.train.seed,
-        shuffle=True,
+        shuffle=indices is None,
         crop_scale=phase.crop_scale,
         flip=phase.flip,
         side_at=_side_at(phase, size=preprocess.size),

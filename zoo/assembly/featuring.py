@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def is_kept(session: Session, report: LoadReport) -> bool:
+    """Whether the bank of this network lies in the cache once it is computed; weights without a file have no name."""
+    return bool(report.sha256) and session.config.data.options["cache"] != "none"
+
+
 def bank_of(
     session: Session, model: Model, *, bundle: DataBundle, report: LoadReport, precision: PrecisionChoice
 ) -> FeatureBank:
@@ -49,7 +54,6 @@ def bank_of(
             "version": 1,
         }
     )
-    known = bool(report.sha256) and session.config.data.options["cache"] != "none"
     everything = np.arange(len(bundle.keys), dtype=np.int64)
     feed = eval_feed(session, bundle, indices=everything, preprocess=preprocess, batch_size=64)
     model.module.eval()
@@ -67,7 +71,7 @@ def bank_of(
 
     return load_or_compute(
         key,
-        folder=cache_root(session.config) / "features" if known else None,
+        folder=cache_root(session.config) / "features" if is_kept(session, report) else None,
         count=len(everything),
         compute=compute,
         write=session.main,

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from zoo.artifacts.record import ComponentUse, Environment, RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.assembly.console import Console
 from zoo.assembly.data import open_data
@@ -19,15 +18,13 @@ from zoo.assembly.recommend.race import Race
 from zoo.assembly.recommend.recommendation import Recommendation, Row, advise
 from zoo.assembly.recommend.track import Track
 from zoo.assembly.session import Session
-from zoo.assembly.start import now
-from zoo.config.compose import configure, to_plain
-from zoo.config.run_config import FinetuneConfig
+from zoo.assembly.start import now, open_scratch
+from zoo.config.compose import configure
 from zoo.data.listing import Listing
 from zoo.data.shorthand import source_name_for
 from zoo.errors import UserError, UserErrors, raise_all
 from zoo.features.crossval import FOLDS
 from zoo.plugins import Plugins
-from zoo.training.devices import keep_freed_memory, make_accelerator, set_threads
 from zoo.training.latency import machine_name
 
 
@@ -82,7 +79,7 @@ def recommend(asked: Asked, plugins: Plugins, *, console: Console, folder: RunFo
     raise_all(errors)
     if config is None or field is None:
         raise RuntimeError("no configuration and no error")
-    session = _session(config, plugins, console=console, folder=folder)
+    session = open_scratch(config, plugins, console=console, folder=folder, verb="recommend")
     pool = _open_pool(session)
     for note in field.notes:
         console.say(f"        {note}")
@@ -105,34 +102,6 @@ def _open_pool(session: Session) -> Pool:
     if tested:
         session.console.say(f"        the {tested} test images are left alone: a choice made on them would be no test")
     return pool
-
-
-def _session(config: FinetuneConfig, plugins: Plugins, *, console: Console, folder: RunFolder) -> Session:
-    """A session that trains nothing and writes no record.
-
-    Raises:
-        UserError: Several processes were started.
-    """
-    keep_freed_memory()
-    accelerator = make_accelerator(config.train.device)
-    if accelerator.num_processes > 1:
-        raise UserError(
-            f"recommend runs in one process, and {accelerator.num_processes} were started",
-            do="start it without torchrun",
-        )
-    threads = set_threads(config.train.threads)
-    record = RunRecord(
-        status="running",
-        started=now(),
-        environment=Environment.here(device=str(accelerator.device)),
-        model="",
-        seed=config.train.seed,
-        components=(ComponentUse.of(plugins.registry.get("dataset", config.data.name)),),
-        config=to_plain(config),
-        origins=dict(config.origins),
-        overrides=config.overrides,
-    )
-    return Session(config, plugins, console, accelerator, folder, record, {"threads": threads})
 
 
 def _concluded(race: Race, asked: Asked, *, session: Session, listing: Listing, notes: Sequence[str]) -> Recommendation:

@@ -45,6 +45,36 @@ def open_session(config: FinetuneConfig, plugins: Plugins, *, console: Console) 
     return session
 
 
+def open_scratch(
+    config: FinetuneConfig, plugins: Plugins, *, console: Console, folder: RunFolder, verb: str
+) -> Session:
+    """A session that trains nothing and writes no record: for verbs that look at data or networks.
+
+    Raises:
+        UserError: Several processes were started.
+    """
+    keep_freed_memory()
+    accelerator = make_accelerator(config.train.device)
+    if accelerator.num_processes > 1:
+        raise UserError(
+            f"{verb} runs in one process, and {accelerator.num_processes} were started",
+            do="start it without torchrun",
+        )
+    threads = set_threads(config.train.threads)
+    record = RunRecord(
+        status="running",
+        started=now(),
+        environment=Environment.here(device=str(accelerator.device)),
+        model="",
+        seed=config.train.seed,
+        components=(ComponentUse.of(plugins.registry.get("dataset", config.data.name)),),
+        config=to_plain(config),
+        origins=dict(config.origins),
+        overrides=config.overrides,
+    )
+    return Session(config, plugins, console, accelerator, folder, record, {"threads": threads})
+
+
 def reopen_session(path: Path, plugins: Plugins, *, console: Console) -> Session:
     """A run that was stopped, with its own configuration and measured choices.
 

@@ -23,18 +23,26 @@ class Component:
         key: Where it stands in the configuration: `optimizer`, `augmentations.rotate`.
         name: Full name, `torch/adamw`.
         options: Checked values of all its options, those of its kind included.
+        claimed: Common options of its kind on which it acts itself.
     """
 
     kind: str
     key: str
     name: str
     options: Mapping[str, Any]
+    claimed: frozenset[str] = frozenset()
 
     @property
     def own(self) -> dict[str, Any]:
         """Options that the component itself takes."""
-        common = BY_NAME[self.kind].common
+        common = set(BY_NAME[self.kind].common) - self.claimed
         return {key: value for key, value in self.options.items() if key not in common}
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Options on which the framework acts."""
+        own = self.own
+        return {key: value for key, value in self.options.items() if key not in own}
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class TrainConfig:
         loader_threads: Threads that read and augment images.
         save_every_s: Seconds between checkpoints within an epoch (one is always written at its end).
         save_every_steps: Steps between checkpoints, instead of seconds.
+        check_augmentations: Before training, look whether an augmentation moves one class into another, and warn.
     """
 
     epochs: Positive | Literal["auto"] = "auto"
@@ -68,6 +77,7 @@ class TrainConfig:
     loader_threads: Count | Literal["auto"] = "auto"
     save_every_s: Positive = 120.0
     save_every_steps: Count | None = None
+    check_augmentations: bool = False
 
 
 @dataclass(frozen=True)

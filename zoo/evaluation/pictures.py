@@ -99,7 +99,7 @@ def draw_label_table(scores: Scores) -> bytes:
         numbers = [str(rows[r].support), str(found), str(missed), str(wrong), *map(_percent, shares[r])]
         for k, text in enumerate(numbers):
             axes.text(k, r, text, ha="center", va="center", fontsize=9, color=_INK)
-    axes.set_yticks(range(len(rows)), [_short(row.name) for row in rows], fontsize=9, parse_math=False)
+    axes.set_yticks(range(len(rows)), [short_name(row.name) for row in rows], fontsize=9, parse_math=False)
     axes.set_xticks(range(len(columns)), columns, fontsize=9)
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
     axes.set_title(title, fontsize=11, pad=14, parse_math=False)
@@ -209,7 +209,8 @@ def printable(name: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in flat) or "?"
 
 
-def _short(name: str) -> str:
+def short_name(name: str) -> str:
+    """A class name on one line, its middle left out where it is long."""
     flat = printable(name)
     if len(flat) <= _NAME_LENGTH:
         return flat
@@ -234,7 +235,7 @@ def _name_ticks(axes: Axes, names: Sequence[str], *, cell_in: float) -> None:
         axes.tick_params(labelsize=14)
         return
     font_size = min(10.0, 72 * cell_in * 0.72)
-    shown = [_short(name) for name in names]
+    shown = [short_name(name) for name in names]
     axes.set_yticks(range(size), shown, fontsize=font_size, parse_math=False)
     if max(map(len, shown)) * font_size * 0.6 <= 72 * cell_in:
         axes.set_xticks(range(size), shown, fontsize=font_size, parse_math=False)
