@@ -19,7 +19,7 @@ from zoo.training.job import Limits
 from zoo.training.loop import Loop
 
 
-class Stop(Exception):
+class Stop(BaseException):
     """Ends a run at a chosen step, as a kill would."""
 
 
@@ -522,3 +522,31 @@ def test_loop_saves_and_restores_what_regularizers_remember(make_job):
     assert int(resumed.regularizers["counting"].count) == loop.counters.step > 0
     loop.run()
     assert int(resumed.regularizers["counting"].count) == 18
+
+
+@pytest.mark.parametrize("where", ["change_batch", "penalty", "after_step"])
+def test_loop_that_breaks_leaves_a_state_from_which_the_same_bits_follow(make_job, where):
+    """Broken before a step, its state is saved; broken within one, the checkpoint before it stays."""
+
+    class Breaking:
+        steps = 0
+
+    def broken(self, *arguments):
+        self.steps += 1
+        if self.steps == 9:
+            raise ZeroDivisionError
+        return arguments[0] if where == "change_batch" else torch.zeros(())
+
+    setattr(Breaking, where, broken)
+    whole = make_job(folder="whole")
+    Loop(whole).run()
+    breaking = make_job(folder="broken", regularizers={"breaking": Breaking()}, limits=Limits(save_every_steps=7))
+    with pytest.raises(ZeroDivisionError):
+        Loop(breaking).run()
+    saved = 8 if where == "change_batch" else 7
+    assert breaking.checkpoints.state("last")["counters"]["step"] == saved
+    resumed = make_job(folder="broken")
+    loop = Loop(resumed)
+    loop.restore()
+    loop.run()
+    assert same_bits(weights(whole), weights(resumed))

@@ -6,9 +6,11 @@ import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from zoo.assembly.blame import plugin_error
 from zoo.assembly.session import Session
 from zoo.assembly.start import now
 from zoo.errors import Interrupted, UserError, ZooError
+from zoo.registry import Entry
 
 _WRITTEN_FIRST = frozenset({"config.yaml", "overrides.yaml", "record.json"})
 
@@ -29,10 +31,17 @@ def closing(session: Session) -> Iterator[None]:
             raise
         _record_failure(session)
         session.console.say(f"run     {session.folder.path}")
-        raise
+        crashed = None if isinstance(error, ZooError) else plugin_error(error, _entries(session))
+        if crashed is None:
+            raise
+        raise crashed from error
     finally:
         if session.accelerator.num_processes > 1:
             session.accelerator.end_training()
+
+
+def _entries(session: Session) -> list[Entry]:
+    return [session.registry.get(component.kind, component.name) for component in session.config.components()]
 
 
 def _nothing_done(session: Session) -> bool:

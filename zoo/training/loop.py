@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from zoo.contracts.training import RawBatch, StepView
-from zoo.errors import Interrupted, UserError
+from zoo.errors import Interrupted, UserError, ZooError
 from zoo.training.job import Counters, Job
 from zoo.training.passes import Passes
 from zoo.training.second_pass import second_pass
@@ -41,6 +41,7 @@ class Loop:
         self.passes = Passes(job, self.prepared)
         self.tally = Tally(job.accelerator.device)
         self._stop_asked = False
+        self._between_steps = True
         self._started = time.monotonic()
         self._last_save = self._started
         self._step_times: list[float] = []
@@ -71,7 +72,7 @@ class Loop:
             UserError: The loss is not finite (the step is named and its batch kept), or a checkpoint cannot be
                 written.
         """
-        with self._listening():
+        with self._listening(), self._saving_when_it_breaks():
             if self.job.start_is_candidate and self.counters.step == 0:
                 self._keep_if_better(*self.job.validate())
             while not self._over():
@@ -98,6 +99,7 @@ class Loop:
             begun = time.monotonic()
             self._train_step(raw)
             c.step += 1
+            self._between_steps = True
             self._tell(raw.total, time.monotonic() - begun)
             self._fit_to_deadline()
             if c.step >= c.planned_steps or c.step % self.steps_per_epoch == 0:
@@ -116,6 +118,7 @@ class Loop:
         job, c = self.job, self.counters
         self._set_rates()
         batch = self.passes.batch(raw, step=c.step, steps=c.planned_steps)
+        self._between_steps = False
         values = self.passes.forward_backward(raw, batch, step=c.step)
         if self.tally.add(c.step, raw, values=(values.loss, values.summed, values.right)) or c.epoch_seen == 0:
             self._count()
@@ -279,6 +282,21 @@ class Loop:
             return self._stop_asked
         flag = torch.tensor([int(self._stop_asked)], device=self.job.accelerator.device)
         return bool(self.job.accelerator.gather(flag).max())
+
+    @contextmanager
+    def _saving_when_it_breaks(self) -> Iterator[None]:
+        """Saves the state where something crashes between two steps; within one, the last checkpoint stays.
+
+        Half a step is no state to go on from: statistics or weights have moved, and the step would be made again.
+        """
+        try:
+            yield
+        except Exception as error:
+            within_epoch = self.counters.step % self.steps_per_epoch > 0  # at its end, a validation would be left out
+            whole = self._between_steps and within_epoch and not isinstance(error, ZooError)
+            if whole and self.job.accelerator.num_processes == 1:
+                self._save("last")
+            raise
 
     @contextmanager
     def _listening(self) -> Iterator[None]:

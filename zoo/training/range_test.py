@@ -15,7 +15,7 @@ from zoo.training.passes import Passes
 
 LOWEST, HIGHEST = 1e-6, 10.0
 STEPS = 60
-SMOOTHING = 0.9
+SMOOTHING = 0.8
 BROKEN = 3.0
 """The test ends where the smoothed loss is this many times the best so far, above it."""
 
@@ -95,29 +95,14 @@ def _endless(job: Job) -> Iterator[RawBatch]:
 def choose_rate(rates: Sequence[float], losses: Sequence[float]) -> tuple[float | None, str]:
     """The rate that a curve of losses over rising rates suggests, and by which rule.
 
-    Where the loss falls by a fifth or more, the middle of its longest fall (fastai's "valley"). Where it hardly
-    falls, as it does from a network that fits already, a tenth of the rate with the lowest loss (fastai's "minimum").
+    Where the loss falls by a fifth or more, the rate at which half of the fall is done. Where it hardly falls, as it
+    does from a network that fits already, a tenth of the rate with the lowest loss (fastai's "minimum").
     """
     if len(rates) < 10:
         return None, "the loss broke within ten steps"
     low = min(range(len(losses)), key=lambda i: losses[i])
-    fall = 1 - losses[low] / losses[0]
-    if fall < 0.2:
-        return rates[low] / 10, f"the loss hardly falls ({fall:.0%}): a tenth of the rate where it is lowest"
-    start, end = longest_fall(losses)
-    middle = start + (end - start) // 3 + (end - start) // 6
-    return rates[middle], f"the middle of the fall of the loss from {losses[start]:.3g} to {losses[end]:.3g}"
-
-
-def longest_fall(losses: Sequence[float]) -> tuple[int, int]:
-    """First and last place of the longest falling subsequence; the rises within it are stepped over.
-
-    Source: fastai.callback.schedule.valley.
-    """
-    lengths, starts = [1] * len(losses), list(range(len(losses)))
-    for i in range(1, len(losses)):
-        for j in range(i):
-            if losses[i] < losses[j] and lengths[i] < lengths[j] + 1:
-                lengths[i], starts[i] = lengths[j] + 1, starts[j]
-    end = max(range(len(losses)), key=lambda i: lengths[i])
-    return starts[end], end
+    high = max(losses[: low + 1])
+    if losses[low] > 0.8 * high:
+        return rates[low] / 10, f"the loss hardly falls ({1 - losses[low] / high:.0%}): a tenth of where it is lowest"
+    half = next(i for i in range(low, -1, -1) if losses[i] >= (high + losses[low]) / 2)
+    return rates[half], f"half of the fall of the loss from {high:.3g} to {losses[low]:.3g}"

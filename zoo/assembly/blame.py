@@ -1,0 +1,48 @@
+"""Whose fault a crash in the middle of a run is: told from the traceback, for components of every kind alike."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable, Iterator
+from types import FrameType
+
+from zoo.errors import PluginError
+from zoo.registry import RESERVED, Entry
+
+
+def plugin_error(error: BaseException, entries: Iterable[Entry]) -> PluginError | None:
+    """The error to show where a third party's component crashed; None where none of them did.
+
+    Args:
+        error: What ended the run.
+        entries: The components that the run uses.
+
+    Returns:
+        An error that names the component, its plugin, distribution and version, and the line that failed: the innermost
+        frame of the traceback that lies in the package of one of the components.
+    """
+    by_package = {_package(entry.offer.target): entry for entry in entries if entry.origin.namespace not in RESERVED}
+    for frame, line in reversed(list(_frames(error))):
+        entry = by_package.get(_package(str(frame.f_globals.get("__name__", ""))))
+        if entry is None:
+            continue
+        said = " ".join(traceback.format_exception_only(error)[-1].split())
+        return PluginError(
+            f"{entry.kind} {entry.full_name!r} crashed: {said}\n"
+            f"  where:   {frame.f_code.co_filename}, line {line}, in {frame.f_code.co_name}\n"
+            f"  plugin:  {entry.origin}\n"
+            f"  do:      leave it out, or ask its author with these lines"
+        )
+    return None
+
+
+def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:
+    """Frames and lines from the outermost on, those of the causes last."""
+    yield from traceback.walk_tb(error.__traceback__)
+    if error.__cause__ is not None:
+        yield from _frames(error.__cause__)
+
+
+def _package(target: str) -> str:
+    """`pkg.module:attr` or `pkg.module` to `pkg`."""
+    return target.partition(":")[0].partition(".")[0]
