@@ -6,12 +6,12 @@ import traceback
 from collections.abc import Iterable, Iterator
 from types import FrameType
 
-from zoo.errors import PluginError
+from zoo.errors import PluginError, ZooError
 from zoo.registry import RESERVED, Entry
 
 
 def plugin_error(error: BaseException, entries: Iterable[Entry]) -> PluginError | None:
-    """The error to show where a third party's component crashed; None where none of them did.
+    """The error to show where a third party's component crashed; None where none did, or the error says it all.
 
     Args:
         error: What ended the run.
@@ -21,12 +21,14 @@ def plugin_error(error: BaseException, entries: Iterable[Entry]) -> PluginError 
         An error that names the component, its plugin, distribution and version, and the line that failed: the innermost
         frame of the traceback that lies in the package of one of the components.
     """
+    if isinstance(error, ZooError) and (not isinstance(error, PluginError) or "plugin:" in str(error)):
+        return None
     by_package = {_package(entry.offer.target): entry for entry in entries if entry.origin.namespace not in RESERVED}
     for frame, line in reversed(list(_frames(error))):
         entry = by_package.get(_package(str(frame.f_globals.get("__name__", ""))))
         if entry is None:
             continue
-        said = " ".join(traceback.format_exception_only(error)[-1].split())
+        said = str(error) if isinstance(error, PluginError) else traceback.format_exception_only(error)[-1].strip()
         return PluginError(
             f"{entry.kind} {entry.full_name!r} crashed: {said}\n"
             f"  where:   {frame.f_code.co_filename}, line {line}, in {frame.f_code.co_name}\n"

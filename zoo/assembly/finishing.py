@@ -31,7 +31,7 @@ def closing(session: Session) -> Iterator[None]:
             raise
         _record_failure(session)
         session.console.say(f"run     {session.folder.path}")
-        crashed = None if isinstance(error, ZooError) else plugin_error(error, _entries(session))
+        crashed = plugin_error(error, _entries(session))
         if crashed is None:
             raise
         raise crashed from error

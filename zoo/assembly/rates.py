@@ -11,19 +11,28 @@ from zoo.errors import UserError
 from zoo.evaluation.rate_picture import draw_rate_curve
 from zoo.files import write_bytes
 from zoo.training.loop import Loop
-from zoo.training.range_test import RangeCurve, range_test
+from zoo.training.range_test import STEPS, RangeCurve, range_test
 
 UNKNOWN_LR = 1e-3
 """What groups are built with where the rate is still to be measured."""
 
 
-def measures_rate(options: Mapping[str, Any], facts: Mapping[str, Any], *, pretrained: bool) -> bool:
+SHARE = 0.1
+"""Of a phase's steps, so many again are spent on measuring, up to the range test's usual number."""
+
+FEWEST_STEPS = 20
+"""With fewer steps a range test jumps over what it looks for; `auto` does without one in shorter phases."""
+
+
+def measures_rate(options: Mapping[str, Any], facts: Mapping[str, Any], *, pretrained: bool, steps: int) -> bool:
     """Whether the rate is measured.
 
-    `measure` always is. `auto` is where nothing is known: the optimizer's author registered no rate, or the network
-    starts from random values, to which the registered rates (of fine-tuning) do not apply.
+    `measure` always is. `auto` is where nothing is known and the phase is long enough to pay for it: the optimizer's
+    author registered no rate, or the network starts from random values, to which the registered rates (of fine-tuning)
+    do not apply.
     """
-    return bool(options["lr"] == "measure" or (options["lr"] == "auto" and (not pretrained or "lr" not in facts)))
+    unknown = not pretrained or "lr" not in facts
+    return bool(options["lr"] == "measure" or (options["lr"] == "auto" and unknown and SHARE * steps >= FEWEST_STEPS))
 
 
 def settle_rate(session: Session, loop: Loop, *, phase: Phase, index: int) -> None:
@@ -34,12 +43,14 @@ def settle_rate(session: Session, loop: Loop, *, phase: Phase, index: int) -> No
     """
     component = session.config.optimizer
     facts = session.facts(component)
-    if not measures_rate(component.options, facts, pretrained=loop.job.pretrained):
+    planned = loop.counters.planned_steps
+    if not measures_rate(component.options, facts, pretrained=loop.job.pretrained, steps=planned):
         return
     key = f"lr {index} {phase.name}"
     if key not in session.measured:
         with session.console.stage("learning rate"):
-            curve = range_test(loop.job, loop.passes)
+            steps = min(STEPS, max(FEWEST_STEPS, int(SHARE * planned)))
+            curve = range_test(loop.job, loop.passes, steps=steps)
         session.measured[key] = _chosen(session, curve, registered=facts.get("lr"), phase=phase)
         if session.main and curve.rates:
             picture = draw_rate_curve(curve.rates, curve.losses, chosen=session.measured[key])
