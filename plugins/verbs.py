@@ -40,6 +40,13 @@ def _register_computing(register: Register) -> None:
         computes=True,
     )
     register(
+        "preview",
+        "zoo.verbs.preview:main",
+        summary="see what training makes of your images, and whether that changes their classes",
+        usage="preview data=PATH 'augmentations=[...]' [output=FILE.png] [images=N] [draws=M] [check=yes] [--json]",
+        computes=True,
+    )
+    register(
         "evaluate",
         "zoo.verbs.evaluate:main",
         summary="score a run on its own test images or on others",

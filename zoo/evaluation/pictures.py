@@ -184,11 +184,12 @@ def canvas(width_in: float, height_in: float) -> tuple[Figure, Axes]:
     return figure, figure.add_axes((0, 0, 1, 1))
 
 
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG that holds all that was written around it."""
+def png(figure: Figure, *, source: str | None = None) -> bytes:
+    """The figure as a PNG that holds all that was written around it, and names what made it where `source` says so."""
     stream = io.BytesIO()
+    named = {} if source is None else {"Source": source}
     with _quiet_fonts():
-        figure.savefig(stream, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.2)
+        figure.savefig(stream, format="png", dpi=_DPI, bbox_inches="tight", pad_inches=0.2, metadata=named)
     return stream.getvalue()
 
 

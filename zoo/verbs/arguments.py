@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from zoo.config.words import split_word, unquote
-from zoo.errors import UserError, name_list, raise_all
+from zoo.errors import UserError, UserErrors, name_list, raise_all
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,29 @@ def usage(verb: str, keys: Mapping[str, str], *, flags: str = "[--json]") -> str
     """The help text of such a verb."""
     lines = [f"usage: python -m zoo {verb} {' '.join(f'{key}=...' for key in keys)} {flags}".rstrip(), ""]
     return "\n".join([*lines, *(f"  {key}={meaning}" for key, meaning in keys.items())]) + "\n"
+
+
+def yes_or_no(arguments: Arguments, key: str) -> bool:
+    """Whether a value says yes; no where it was not given.
+
+    Raises:
+        UserError: It is neither.
+    """
+    text = arguments.get(key)
+    if text not in (None, "yes", "no", "true", "false"):
+        raise UserError(f"{key}={text!r} is neither yes nor no", where=f"{key}={text}", allowed="yes, no, true, false")
+    return text in ("yes", "true")
+
+
+@contextmanager
+def gathered(errors: list[UserError]) -> Iterator[None]:
+    """Keeps a user error for later, so that one run shows all."""
+    try:
+        yield
+    except UserErrors as error:
+        errors += error.errors
+    except UserError as error:
+        errors.append(error)
 
 
 def whole_number(arguments: Arguments, key: str, *, default: int) -> int:

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import UserError, UserErrors, raise_all
+from zoo.errors import UserError, raise_all
 from zoo.plugins import load_plugins
-from zoo.verbs.arguments import Arguments, read_arguments, usage
+from zoo.verbs.arguments import Arguments, gathered, read_arguments, usage, yes_or_no
 from zoo.verbs.tables import print_table, short_count
 
 if TYPE_CHECKING:
@@ -86,16 +86,16 @@ def _asked(arguments: Arguments, theirs: Sequence[str]) -> Asked:
         for key in NO_EFFECT
         if word.partition("=")[0] == key
     ]
-    with _gathered(errors):
+    with gathered(errors):
         budget_s = _budget(arguments.get("budget") or DEFAULT_BUDGET)
-    with _gathered(errors):
+    with gathered(errors):
         max_parameters = _count(arguments, "max_params")
-    with _gathered(errors):
+    with gathered(errors):
         max_ms = _count(arguments, "max_ms", units={})
-    with _gathered(errors):
+    with gathered(errors):
         models = _names(arguments.get("models"))
-    with _gathered(errors):
-        download = _yes(arguments, "download")
+    with gathered(errors):
+        download = yes_or_no(arguments, "download")
     raise_all(errors)
     from zoo.assembly.recommending import Asked
 
@@ -107,17 +107,6 @@ def _asked(arguments: Arguments, theirs: Sequence[str]) -> Asked:
         max_ms=max_ms,
         download=download,
     )
-
-
-@contextmanager
-def _gathered(errors: list[UserError]) -> Iterator[None]:
-    """Keeps a user error for later, so that one run shows all."""
-    try:
-        yield
-    except UserErrors as error:
-        errors += error.errors
-    except UserError as error:
-        errors.append(error)
 
 
 def _budget(text: str) -> float | None:
@@ -168,13 +157,6 @@ def _names(text: str | None) -> tuple[str, ...]:
             allowed="models=[resnet18,resnet50], or leave models= out for all whose weights are at hand",
         )
     return tuple(dict.fromkeys(names))
-
-
-def _yes(arguments: Arguments, key: str) -> bool:
-    text = arguments.get(key)
-    if text not in (None, "yes", "no", "true", "false"):
-        raise UserError(f"{key}={text!r} is neither yes nor no", where=f"{key}={text}", allowed="yes, no")
-    return text in ("yes", "true")
 
 
 @contextmanager
