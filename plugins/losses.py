@@ -14,7 +14,7 @@ MODULES = "zoo_plugins.loss_modules"
 
 @hookimpl
 def register_losses(register: Register) -> None:
-    """Offers cross entropy, binary cross entropy and focal loss."""
+    """Offers the losses for one label an image and for several."""
     register(
         "cross_entropy",
         f"{MODULES}:CrossEntropy",
@@ -22,6 +22,16 @@ def register_losses(register: Register) -> None:
         source="Bridle 1990, Training stochastic model recognition algorithms as networks",
         tasks=("single_label",),
         soft_targets=True,
+        fits_heads=("single_label",),
+    )
+    register(
+        "logit_adjusted",
+        "zoo_plugins.loss_priors:LogitAdjusted",
+        summary="Cross entropy on logits plus the log of how common each class is; for unbalanced data",
+        source="arXiv:2007.07314 (Menon et al. 2020)",
+        tasks=("single_label",),
+        soft_targets=True,
+        fits_heads=("single_label",),
     )
     register(
         "binary_cross_entropy",
@@ -30,6 +40,15 @@ def register_losses(register: Register) -> None:
         source="arXiv:2110.00476 (Wightman et al. 2021, section 4.1) for its use with one label an image",
         tasks=("single_label", "multi_label"),
         soft_targets=True,
+        fits_heads=("multi_label",),
+    )
+    register(
+        "perceptron",
+        "zoo_plugins.perceptron_loss:Perceptron",
+        summary="How far the truth is from winning; its gradient is Rosenblatt's error correction",
+        source="doi:10.1037/h0042519 (Rosenblatt 1958); Duda and Hart 1973, section 5.12.2, for several classes",
+        tasks=("single_label", "multi_label"),
+        soft_targets=False,
     )
     register(
         "focal",

@@ -10,6 +10,7 @@ from zoo.artifacts.saved_model import TENSORS, SavedModel
 from zoo.artifacts.zoo_folder import describe, published_names, zoo_folders
 from zoo.contracts.model import Model, WeightsRecord
 from zoo.errors import UserError
+from zoo.models.surgery import change_network
 from zoo.registry import Offer
 from zoo.weights.hub_folder import PREFIX, fetch_folder
 
@@ -61,7 +62,9 @@ def build(*, folder: str, classes: int, channels: int, image_size: int | None) -
     saved = describe(Path(folder))
     entry = load_plugins().registry.get("model", saved.model.name)
     size = image_size or saved.preprocess.size
-    model: Model = entry.build(classes=classes, channels=channels, image_size=size, **saved.model.options)
+    own, common = entry.split(saved.model.options)
+    model: Model = entry.build(classes=classes, channels=channels, image_size=size, **own)
+    model = change_network(model, common)
     spec = dataclasses.replace(model.spec, preprocess=saved.preprocess, weights=(_weights(saved),))
     return dataclasses.replace(model, spec=spec)
 

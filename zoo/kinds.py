@@ -20,6 +20,8 @@ class Kind:
         many: Whether the group takes a list, each item under its own short name.
         supplied: Arguments that the framework passes; they are no options.
         common: Options of every component of the kind, with their defaults; the framework acts on them itself.
+        yielding: Common options on which a component acts itself where its signature has an option of that name; the
+            framework then leaves them alone.
         stage: What of a run this kind shapes, in a few words, for the documentation.
     """
 
@@ -29,6 +31,7 @@ class Kind:
     many: bool = False
     supplied: frozenset[str] = frozenset()
     common: Mapping[str, Any] = field(default_factory=dict)
+    yielding: frozenset[str] = frozenset()
 
     @property
     def hook(self) -> str:
@@ -58,7 +61,15 @@ KINDS: tuple[Kind, ...] = (
         "model",
         "the network",
         supplied=frozenset({"classes", "channels", "image_size"}),
-        common={"image_size": "auto"},
+        common={
+            "image_size": "auto",
+            "init": "auto",
+            "activation": "auto",
+            "norm": "auto",
+            "norm_epsilon": "auto",
+            "pixels": "auto",
+        },
+        yielding=frozenset({"init", "activation", "norm", "norm_epsilon", "pixels"}),
     ),
     Kind("weights", None, "where pretrained values come from"),
     Kind("head", "head", "the last layer", supplied=frozenset({"features", "classes"})),

@@ -135,6 +135,26 @@ class Entry:
                 f"  plugin:  {self.origin}"
             ) from error
 
+    @property
+    def claimed(self) -> frozenset[str]:
+        """Common options of its kind on which it acts itself, in the framework's place.
+
+        Raises:
+            PluginError: Its options cannot be read.
+        """
+        yielding = BY_NAME[self.kind].yielding
+        return yielding & {parameter.name for parameter in self.parameters()} if yielding else yielding
+
+    def split(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Options that the component takes itself, and those on which the framework acts.
+
+        Raises:
+            PluginError: Its options cannot be read.
+        """
+        framework = set(BY_NAME[self.kind].common) - self.claimed
+        own = {key: value for key, value in options.items() if key not in framework}
+        return own, {key: value for key, value in options.items() if key in framework}
+
 
 _COLLECTING = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 

@@ -7,15 +7,16 @@ Source: Jia et al., "Caffe: Convolutional Architecture for Fast Feature Embeddin
 from __future__ import annotations
 
 import functools
-from typing import Literal
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from zoo.contracts.model import Model, ModelSpec
-from zoo.errors import UserError, name_list
+from zoo.contracts.network_options import Activation
+from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess
+from zoo.models.activations import make_activation
 from zoo.models.build import check_stages, for_channels, stages_from
 
 SMALLEST_PX = 13
@@ -24,15 +25,13 @@ SMALLEST_PX = 13
 SCALE = 0.00390625
 """Caffe multiplies bytes by 1/256."""
 
-ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
-
 
 def build(
     *,
     classes: int,
     channels: int,
     image_size: int | None,
-    activation: Literal["relu", "tanh", "sigmoid"] = "relu",
+    activation: Activation = "relu",
 ) -> Model:
     """Builds Caffe's LeNet with random values.
 
@@ -56,10 +55,6 @@ def build(
             where=f"model.image_size={size}",
             allowed=f"{SMALLEST_PX} and more; the example has 28",
             do="leave model.image_size out",
-        )
-    if activation not in ACTIVATIONS:
-        raise UserError(
-            f"unknown activation {activation!r}", where="model.activation", allowed=name_list(activation, ACTIVATIONS)
         )
     module = CaffeLeNet(classes, channels=channels, size=size, activation=activation)
     spec = ModelSpec(
@@ -93,7 +88,7 @@ class CaffeLeNet(nn.Module):
 
     def __init__(self, classes: int, *, channels: int, size: int, activation: str) -> None:
         super().__init__()
-        self.activation = activation
+        self.act = make_activation(activation)
         side = _pooled(_pooled(size - 4) - 4)
         self.conv1 = nn.Conv2d(channels, 20, 5)
         self.conv2 = nn.Conv2d(20, 50, 5)
@@ -108,7 +103,7 @@ class CaffeLeNet(nn.Module):
         """Logits float[B, classes]."""
         maps = functional.max_pool2d(self.conv1(images), 2, ceil_mode=True)
         maps = functional.max_pool2d(self.conv2(maps), 2, ceil_mode=True)
-        hidden = ACTIVATIONS[self.activation](self.ip1(maps.flatten(1)))
+        hidden = self.act(self.ip1(maps.flatten(1)))
         logits: torch.Tensor = self.ip2(hidden)
         return logits
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import OrderedDict
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Ge, Lt
 from torch import nn
 
 from zoo.contracts.model import Model, ModelSpec
+from zoo.contracts.network_options import Activation, Norm
 from zoo.errors import UserError, name_list
 from zoo.imaging.preprocess import Preprocess
+from zoo.models.activations import make_activation
 from zoo.models.build import check_stages, stages_from
+from zoo.models.normalisation import GroupNorm, group_count
 
 NATIVE_PX = 28
 """Side of MNIST's digits, on which both are mostly taught; every pixel has weights of its own, so size is dear."""
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "elu": nn.ELU,
-    "relu": nn.ReLU,
-    "gelu": nn.GELU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
+NORMS = ("none", "batch", "layer", "group")
 
 
 def build_perceptron(*, classes: int, channels: int, image_size: int | None) -> Model:
@@ -31,7 +29,8 @@ def build_perceptron(*, classes: int, channels: int, image_size: int | None) -> 
 
     Source: Rosenblatt, "The Perceptron: A Probabilistic Model for Information Storage and Organization in the Brain",
     Psychological Review 65(6), 1958, doi:10.1037/h0042519. Deviations: the units answer with logits and learn by the
-    chosen loss and optimizer in place of threshold and error correction; there is no fixed random layer before them.
+    chosen loss and optimizer in place of threshold and error correction (`loss=perceptron optimizer=sgd` is the error
+    correction); there is no fixed random layer before them.
 
     Args:
         classes: Outputs.
@@ -48,19 +47,24 @@ def build_mlp(
     channels: int,
     image_size: int | None,
     hidden: tuple[int, ...] = (512, 256),
-    activation: Literal["elu", "relu", "gelu", "tanh", "sigmoid"] = "elu",
-    batch_norm: bool = False,
+    activation: Activation = "elu",
+    norm: Norm = "none",
+    norm_place: Literal["before", "after"] = "before",
+    input_norm: bool = False,
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    input_dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    bias: Literal["auto", "always"] = "auto",
 ) -> Model:
     """Builds a multilayer perceptron with random values: dense layers on the pixels, one output a class.
 
-    A hidden layer is a product with a matrix, batch normalisation, the activation, and dropout, in this order.
+    A hidden layer is a product with a matrix, the norm, the activation, and dropout, in this order; with
+    `norm_place=after` the norm stands between activation and dropout.
 
     Source: Rumelhart, Hinton, Williams, "Learning representations by back-propagating errors", Nature 323, 1986,
     doi:10.1038/323533a0; the starting values of He et al., "Delving Deep into Rectifiers", arXiv:1502.01852 (normal
-    with variance 2 / fan-in; made for rectifiers, and used for all activations here); ELU of Clevert et al.,
-    arXiv:1511.07289; Ioffe and Szegedy, "Batch Normalization", arXiv:1502.03167; Srivastava et al., "Dropout: A Simple
-    Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
+    with variance 2 / fan-in; made for rectifiers, and used for all activations here, unless `model.init` says
+    otherwise); ELU of Clevert et al., arXiv:1511.07289; Ioffe and Szegedy, "Batch Normalization", arXiv:1502.03167;
+    Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting", JMLR 15, 2014.
 
     Args:
         classes: Outputs.
@@ -68,27 +72,29 @@ def build_mlp(
         image_size: Side of the input in pixels; None is 28.
         hidden: Units of each hidden layer, from the input; at least one layer.
         activation: Behind each hidden layer; `elu` with alpha = 1.
-        batch_norm: Normalise each hidden layer over the batch; its own shift then stands for the layer's bias.
+        norm: Normalises each hidden layer: `batch` a unit over the batch, `layer` all units of an image, `group` groups
+            of these.
+        norm_place: Whether it stands `before` the activation (its paper) or `after` it (as many textbooks have it).
+        input_norm: The same norm for the values of the pixels, before the first hidden layer.
         dropout: Share of each hidden layer's units that is left out in a training step, in [0, 1).
+        input_dropout: Share of the pixels that is left out in a training step, in [0, 1).
+        bias: `auto` leaves the bias of a hidden layer out where a norm follows at once, whose shift stands for it;
+            `always` keeps it, as Keras' layers do.
 
     Raises:
-        UserError: There is no hidden layer, one has no unit, the activation is unknown, or the dropout is no share.
+        UserError: There is no hidden layer, one has no unit, a name is unknown, a dropout is no share, or an option can
+            have no effect without a norm.
     """
-    _check(hidden, activation=activation, dropout=dropout)
+    layer = Layer(activation, norm, norm_place=norm_place, dropout=dropout, bias=bias)
+    _check(hidden, layer=layer, input_norm=input_norm, input_dropout=input_dropout)
     preprocess = _preprocess(image_size or NATIVE_PX, channels)
-    module = DenseNetwork(
-        classes,
-        preprocess=preprocess,
-        hidden=hidden,
-        activation=ACTIVATIONS[activation],
-        batch_norm=batch_norm,
-        dropout=dropout,
-    )
-    args = {"hidden": list(hidden), "activation": activation, "batch_norm": batch_norm, "dropout": dropout}
-    return _model(module, "mlp", preprocess, **args)
+    entrance: dict[str, Any] = {"input_norm": input_norm, "input_dropout": input_dropout}
+    module = DenseNetwork(classes, preprocess=preprocess, hidden=hidden, layer=layer, **entrance)
+    return _model(module, "mlp", preprocess, hidden=list(hidden), **dataclasses.asdict(layer), **entrance)
 
 
-def _check(hidden: tuple[int, ...], *, activation: str, dropout: float) -> None:
+def _check(hidden: tuple[int, ...], *, layer: Layer, input_norm: bool, input_dropout: float) -> None:
+    """Raises UserError for what makes no network, or has no effect."""
     if not hidden:
         raise UserError(
             "an mlp without a hidden layer",
@@ -100,12 +106,23 @@ def _check(hidden: tuple[int, ...], *, activation: str, dropout: float) -> None:
         raise UserError(
             f"a hidden layer of {min(hidden)} units", where="model.hidden", allowed="1 and more units in each"
         )
-    if activation not in ACTIVATIONS:
-        raise UserError(
-            f"unknown activation {activation!r}", where="model.activation", allowed=name_list(activation, ACTIVATIONS)
-        )
-    if not 0 <= dropout < 1:
-        raise UserError(f"dropout {dropout} is no share", where="model.dropout", allowed="0 <= dropout < 1")
+    make_activation(layer.activation)
+    names = (("norm", NORMS), ("norm_place", ("before", "after")), ("bias", ("auto", "always")))
+    for key, known in names:
+        value = getattr(layer, key)
+        if value not in known:
+            raise UserError(f"unknown {key} {value!r}", where=f"model.{key}", allowed=name_list(value, known))
+    for key, share in (("dropout", layer.dropout), ("input_dropout", input_dropout)):
+        if not 0 <= share < 1:
+            raise UserError(f"{key} {share} is no share", where=f"model.{key}", allowed=f"0 <= {key} < 1")
+    after, always = layer.norm_place == "after", layer.bias == "always"
+    for word, asked in (("norm_place=after", after), ("input_norm=true", input_norm), ("bias=always", always)):
+        if layer.norm == "none" and asked:
+            raise UserError(
+                f"model.{word} has no effect without a norm",
+                where=f"model.{word}",
+                do=["model.norm=batch (or layer, group)", "or leave it out"],
+            )
 
 
 def _preprocess(size: int, channels: int) -> Preprocess:
@@ -115,7 +132,7 @@ def _preprocess(size: int, channels: int) -> Preprocess:
 
 
 def _model(module: DenseNetwork, arch: str, preprocess: Preprocess, **args: object) -> Model:
-    """A network with its description; each hidden layer is a stage."""
+    """A network with its description; each hidden layer is a stage, the norm of the input belongs to the first."""
     names = [name for name, _ in module.named_parameters() if not name.startswith("output.")]
     spec = ModelSpec(
         name=f"zoo/{arch}",
@@ -123,11 +140,43 @@ def _model(module: DenseNetwork, arch: str, preprocess: Preprocess, **args: obje
         arch=arch,
         classifier="output",
         feature_dim=module.output.in_features,
-        stages=stages_from((name.split(".")[1], name) for name in names),
+        stages=stages_from((name.split(".")[1] if name.startswith("layers.") else "hidden1", name) for name in names),
         preprocess=preprocess,
         args=args,
     )
     return check_stages(Model(module, spec))
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """What a hidden layer is made of: options of `build_mlp`."""
+
+    activation: str = "elu"
+    norm: str = "none"
+    norm_place: str = "before"
+    dropout: float = 0.0
+    bias: str = "auto"
+
+    def build(self, width: int, units: int) -> nn.Sequential:
+        """The layer: float[B, width] to float[B, units]."""
+        shifted = self.bias == "auto" and self.norm != "none" and self.norm_place == "before"
+        parts: OrderedDict[str, nn.Module] = OrderedDict(dense=nn.Linear(width, units, bias=not shifted))
+        _fill_as_he(parts["dense"])
+        parts["norm"] = self.normaliser(units)
+        parts["activation"] = make_activation(self.activation)
+        if self.norm_place == "after":
+            parts.move_to_end("norm")
+        parts["dropout"] = nn.Dropout(self.dropout)
+        left_out = {"norm": self.norm == "none", "dropout": self.dropout == 0}
+        return nn.Sequential(OrderedDict((name, part) for name, part in parts.items() if not left_out.get(name)))
+
+    def normaliser(self, units: int) -> nn.Module:
+        """The norm of a vector: float[B, units] to the same."""
+        if self.norm == "batch":
+            return nn.BatchNorm1d(units)
+        if self.norm == "layer":
+            return nn.LayerNorm(units)
+        return GroupNorm(group_count(units), units) if self.norm == "group" else nn.Identity()
 
 
 class DenseNetwork(nn.Module):
@@ -139,17 +188,21 @@ class DenseNetwork(nn.Module):
         *,
         preprocess: Preprocess,
         hidden: tuple[int, ...] = (),
-        activation: type[nn.Module] = nn.ELU,
-        batch_norm: bool = False,
-        dropout: float = 0.0,
+        layer: Layer = Layer(),
+        input_norm: bool = False,
+        input_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         width = preprocess.channels * preprocess.size**2
+        entrance: OrderedDict[str, nn.Module] = OrderedDict()
+        if input_norm:
+            entrance["norm"] = layer.normaliser(width)
+        if input_dropout:
+            entrance["dropout"] = nn.Dropout(input_dropout)
+        self.entrance = nn.Sequential(entrance)
         layers: OrderedDict[str, nn.Module] = OrderedDict()
         for number, units in enumerate(hidden, start=1):
-            layers[f"hidden{number}"] = _layer(
-                width, units, activation=activation, batch_norm=batch_norm, dropout=dropout
-            )
+            layers[f"hidden{number}"] = layer.build(width, units)
             width = units
         self.layers = nn.Sequential(layers)
         self.output = nn.Linear(width, classes)
@@ -157,20 +210,8 @@ class DenseNetwork(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits float[B, classes]."""
-        logits: torch.Tensor = self.output(self.layers(images.flatten(1)))
+        logits: torch.Tensor = self.output(self.layers(self.entrance(images.flatten(1))))
         return logits
-
-
-def _layer(width: int, units: int, *, activation: type[nn.Module], batch_norm: bool, dropout: float) -> nn.Sequential:
-    """One hidden layer: float[B, width] to float[B, units]."""
-    parts: OrderedDict[str, nn.Module] = OrderedDict(dense=nn.Linear(width, units, bias=not batch_norm))
-    _fill_as_he(parts["dense"])
-    if batch_norm:
-        parts["norm"] = nn.BatchNorm1d(units)
-    parts["activation"] = activation()
-    if dropout:
-        parts["dropout"] = nn.Dropout(dropout)
-    return nn.Sequential(parts)
 
 
 def _fill_as_he(layer: nn.Module) -> None:

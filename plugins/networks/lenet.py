@@ -7,15 +7,17 @@ IEEE 86(11), 1998, section II.B and appendix A.
 from __future__ import annotations
 
 import functools
-from typing import Literal
+from collections.abc import Callable
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from zoo.contracts.model import Model, ModelSpec, Stage
+from zoo.contracts.network_options import Activation
 from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess
+from zoo.models.activations import make_activation
 from zoo.models.build import check_stages, for_channels
 
 SMALLEST_PX = 16
@@ -37,7 +39,7 @@ def build(
     classes: int,
     channels: int,
     image_size: int | None,
-    activation: Literal["scaled_tanh", "tanh"] = "scaled_tanh",
+    activation: Activation = "scaled_tanh",
 ) -> Model:
     """Builds LeNet-5 with random values.
 
@@ -48,7 +50,7 @@ def build(
         classes: Outputs of the last layer.
         channels: Input channels; the paper has one.
         image_size: Side of the input in pixels; None is the paper's 32.
-        activation: `scaled_tanh` is the paper's 1.7159 tanh(2/3 x); `tanh` the plain one.
+        activation: Behind every layer; `scaled_tanh` is the paper's 1.7159 tanh(2/3 x).
 
     Raises:
         UserError: The image size is below 16 px, or the activation is unknown.
@@ -61,9 +63,7 @@ def build(
             allowed=f"{SMALLEST_PX} and more; the paper has 32",
             do="leave model.image_size out",
         )
-    if activation not in ("scaled_tanh", "tanh"):
-        raise UserError(f"unknown activation {activation!r}", where="model.activation", allowed="scaled_tanh, tanh")
-    module = LeNet5(classes, channels=channels, size=size, scaled=activation == "scaled_tanh")
+    module = LeNet5(classes, channels=channels, size=size, activation=activation)
     half = (0.5,) * channels
     spec = ModelSpec(
         name="zoo/lenet5",
@@ -97,9 +97,9 @@ class LeNet5(nn.Module):
     places of S4, or all of them where there are fewer; on larger images its maps are averaged over their places.
     """
 
-    def __init__(self, classes: int, *, channels: int, size: int, scaled: bool) -> None:
+    def __init__(self, classes: int, *, channels: int, size: int, activation: str) -> None:
         super().__init__()
-        self.scaled = scaled
+        self.squash = make_activation(activation)
         left = ((size - 4) // 2 - 4) // 2
         self.c1 = nn.Conv2d(channels, 6, 5)
         self.s2 = TrainablePool(6)
@@ -115,15 +115,11 @@ class LeNet5(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits float[B, classes]."""
-        maps = self._squash(self.s2(self._squash(self.c1(images))))
-        maps = self._squash(self.s4(self._squash(self.c3(maps))))
-        vector = self._squash(self.c5(maps)).mean(dim=(2, 3))
-        logits: torch.Tensor = self.output(self._squash(self.f6(vector)))
+        maps = self.squash(self.s2(self.squash(self.c1(images))))
+        maps = self.squash(self.s4(self.squash(self.c3(maps))))
+        vector = self.squash(self.c5(maps)).mean(dim=(2, 3))
+        logits: torch.Tensor = self.output(self.squash(self.f6(vector)))
         return logits
-
-    def _squash(self, x: torch.Tensor) -> torch.Tensor:
-        """f(a) = A tanh(S a) with A = 1.7159 and S = 2/3 (appendix A), so that f(1) = 1 and f(-1) = -1."""
-        return 1.7159 * torch.tanh(x * (2 / 3)) if self.scaled else torch.tanh(x)
 
 
 class TrainablePool(nn.Module):
@@ -153,10 +149,18 @@ class PartialConv2d(nn.Module):
         self.weight = nn.Parameter(torch.empty(len(places), kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(self.maps_out))
         self.register_buffer("places", torch.tensor(places), persistent=False)
-        start = 0
-        for sources in inputs:
-            _fill(self.weight[start : start + len(sources)], fan_in=len(sources) * kernel * kernel)
-            start += len(sources)
+        self.counts = tuple(len(sources) for sources in inputs)
+        for kernels in self.weight.split(self.counts):
+            _fill(kernels, fan_in=kernels.numel())
+
+    def fill_weights(self, fill: Callable[[torch.Tensor], None]) -> None:
+        """Fills the kernels of one output map after the other, as float[1, inputs, k, k]: fan-in is what the map reads.
+
+        Args:
+            fill: Fills a weight in place.
+        """
+        for kernels in self.weight.split(self.counts):
+            fill(kernels.unsqueeze(0))
 
     def forward(self, maps: torch.Tensor) -> torch.Tensor:
         """float[B, maps_in, H, W] to float[B, maps_out, H - kernel + 1, W - kernel + 1]."""

@@ -21,6 +21,7 @@ from zoo.contracts.model import Model
 from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess
 from zoo.models.build import replace_head
+from zoo.models.surgery import change_network
 from zoo.plugins import load_plugins
 from zoo.registry import Registry
 
@@ -118,7 +119,9 @@ def test_rebuild_gives_the_same_logits_to_the_bit(registry, tmp_path, name, opti
     head = Part("zoo/mlp", {"hidden": 7, "dropout": 0.1})
     model = build(registry, name, head=head, size=size, channels=channels, **options)
     save(tmp_path / "model", model, head=head, model_options=options)
-    again = rebuild(load_model_folder(tmp_path / "model"), registry, replace_head=replace_head)
+    again = rebuild(
+        load_model_folder(tmp_path / "model"), registry, replace_head=replace_head, change_network=change_network
+    )
     assert torch.equal(logits(again.module, size, channels), logits(model.module, size, channels))
     assert again.spec.preprocess == model.spec.preprocess
     assert again.spec.name == model.spec.name
@@ -253,7 +256,7 @@ def test_the_folder_can_be_moved(saved, tmp_path, registry):
     shutil.move(saved.folder, moved)
     found = load_model_folder(moved)
     assert dataclasses.replace(found, folder=saved.folder) == saved
-    rebuild(found, registry, replace_head=replace_head)
+    rebuild(found, registry, replace_head=replace_head, change_network=change_network)
 
 
 def test_no_file_of_the_folder_is_a_pickle(saved):
@@ -307,7 +310,7 @@ def test_another_number_of_classes_does_not_fit_the_tensors_even_when_sealed(sav
     edit(saved, seal=True, classes=["cat", "dog"])
     found = load_model_folder(saved.folder)
     with pytest.raises(UserError, match="2 of another shape"):
-        rebuild(found, registry, replace_head=replace_head)
+        rebuild(found, registry, replace_head=replace_head, change_network=change_network)
 
 
 @pytest.mark.parametrize(
@@ -455,7 +458,7 @@ def test_a_kill_between_the_two_renames_is_explained(lenet, saved, monkeypatch):
 def test_rebuild_names_a_plugin_component_that_is_gone(saved, registry):
     edit(saved, seal=True, head={"name": "acme/magic", "options": {}})
     with pytest.raises(UserError, match="unknown head 'acme/magic'"):
-        rebuild(load_model_folder(saved.folder), registry, replace_head=replace_head)
+        rebuild(load_model_folder(saved.folder), registry, replace_head=replace_head, change_network=change_network)
 
 
 def test_fill_refuses_tensors_of_another_network(saved, registry):

@@ -318,6 +318,7 @@ def test_the_network_sees_what_it_sees_in_validation(tmp_path, resize):
 
 def test_a_saved_model_predicts_as_the_network_did(tmp_path, photos):
     from zoo.models.build import replace_head
+    from zoo.models.surgery import change_network
     from zoo.plugins import load_plugins
 
     registry = load_plugins(only=[]).registry
@@ -332,7 +333,7 @@ def test_a_saved_model_predicts_as_the_network_did(tmp_path, photos):
     save_model(tmp_path / "model", model, origin={}, **settings_of)
     expected = Predictor(model, **settings_of).predict(photos)
     saved = load_model_folder(tmp_path / "model")
-    used = Predictor.of(saved, rebuild(saved, registry, replace_head=replace_head))
+    used = Predictor.of(saved, rebuild(saved, registry, replace_head=replace_head, change_network=change_network))
     assert_same(used.predict(photos), expected, 0)
     assert (used.temperature, used.classes, used.task) == (0.3, CLASSES, Task.SINGLE_LABEL)
 

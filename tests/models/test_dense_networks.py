@@ -38,7 +38,15 @@ def test_flattening_follows_rows_whatever_the_memory_layout():
 
 @pytest.mark.parametrize(
     ("name", "layer"),
-    [("elu", nn.ELU()), ("relu", nn.ReLU()), ("gelu", nn.GELU()), ("tanh", nn.Tanh()), ("sigmoid", nn.Sigmoid())],
+    [
+        ("elu", nn.ELU()),
+        ("relu", nn.ReLU()),
+        ("gelu", nn.GELU()),
+        ("tanh", nn.Tanh()),
+        ("sigmoid", nn.Sigmoid()),
+        ("selu", nn.SELU()),
+        ("linear", nn.Identity()),
+    ],
 )
 def test_mlp_is_dense_layers_with_the_activation_between(name, layer):
     torch.manual_seed(0)
@@ -63,12 +71,21 @@ def test_elu_is_the_default():
     assert bool((inner < 0).any())
     expected = torch.where(inner > 0, inner, inner.exp() - 1)
     torch.testing.assert_close(net.layers(x.flatten(1)), expected)
-    assert mlp().spec.args == {"hidden": [512, 256], "activation": "elu", "batch_norm": False, "dropout": 0.0}
+    assert mlp().spec.args == {
+        "hidden": [512, 256],
+        "activation": "elu",
+        "norm": "none",
+        "norm_place": "before",
+        "input_norm": False,
+        "dropout": 0.0,
+        "input_dropout": 0.0,
+        "bias": "auto",
+    }
 
 
 def test_weights_start_normal_with_variance_two_by_fan_in():
     torch.manual_seed(0)
-    net = mlp(hidden=(500, 400), batch_norm=False).module
+    net = mlp(hidden=(500, 400)).module
     for layer, fan_in in ((net.layers.hidden1.dense, 784), (net.layers.hidden2.dense, 500)):
         assert layer.weight.var().item() == pytest.approx(2 / fan_in, rel=0.02)
         assert abs(layer.weight.mean().item()) < 1e-3
@@ -89,7 +106,7 @@ def test_he_start_keeps_the_size_of_the_signal_through_rectifiers():
 
 def test_batch_norm_normalises_each_hidden_layer_and_takes_the_place_of_its_bias():
     torch.manual_seed(0)
-    model, x = mlp(hidden=(6, 4), batch_norm=True), torch.randn(32, 1, 28, 28) + 2
+    model, x = mlp(hidden=(6, 4), norm="batch"), torch.randn(32, 1, 28, 28) + 2
     names = [name for name, _ in model.module.named_parameters()]
     assert "layers.hidden1.norm.weight" in names
     assert "layers.hidden1.dense.bias" not in names
@@ -115,6 +132,66 @@ def test_dropout_leaves_out_its_share_of_hidden_units_in_training_only():
     assert not any(isinstance(m, nn.Dropout) for m in mlp().module.modules())
 
 
+def test_norm_behind_the_activation_keeps_the_bias():
+    torch.manual_seed(0)
+    net, x = mlp(hidden=(8,), norm="batch", norm_place="after", dropout=0.5).module, torch.randn(16, 1, 28, 28)
+    layer = net.layers.hidden1
+    assert [name for name, _ in layer.named_children()] == ["dense", "activation", "norm", "dropout"]
+    assert layer.dense.bias is not None
+    net.eval()
+    expected = layer.norm(nn.functional.elu(layer.dense(x.flatten(1))))
+    torch.testing.assert_close(net.layers(x.flatten(1)), expected)
+
+
+def test_bias_stays_before_a_norm_where_it_is_asked_for():
+    assert mlp(hidden=(8,), norm="batch").module.layers.hidden1.dense.bias is None
+    assert mlp(hidden=(8,), norm="batch", bias="always").module.layers.hidden1.dense.bias is not None
+
+
+@pytest.mark.parametrize(
+    ("norm", "by_hand"),
+    [
+        ("layer", lambda z: nn.functional.layer_norm(z, (8,))),
+        ("group", lambda z: nn.functional.group_norm(z, 4)),
+    ],
+)
+def test_layer_and_group_norm_look_at_one_image_alone(norm, by_hand):
+    torch.manual_seed(0)
+    net, x = mlp(hidden=(8,), norm=norm).module, torch.randn(5, 1, 28, 28)
+    layer = net.layers.hidden1
+    torch.testing.assert_close(net.layers(x.flatten(1)), nn.functional.elu(by_hand(layer.dense(x.flatten(1)))))
+    torch.testing.assert_close(net(x)[:1], net(x[:1]))
+
+
+def test_input_norm_standardises_raw_pixels_and_belongs_to_the_first_stage():
+    torch.manual_seed(0)
+    model, x = mlp(hidden=(8, 4), norm="batch", input_norm=True), torch.rand(64, 1, 28, 28) * 255
+    set_train(model.module)
+    seen = model.module.entrance(x.flatten(1))
+    torch.testing.assert_close(seen.mean(0), torch.zeros(784), atol=1e-4, rtol=0)
+    torch.testing.assert_close(seen.var(0, unbiased=False), torch.ones(784), atol=1e-3, rtol=0)
+    assert "entrance.norm.weight" in model.spec.stages[0].parameters
+    assert [stage.name for stage in model.spec.stages] == ["hidden1", "hidden2"]
+
+
+def test_input_dropout_leaves_out_its_share_of_pixels_in_training_only():
+    torch.manual_seed(0)
+    net, x = mlp(hidden=(4,), input_dropout=0.2).module, torch.ones(20, 784)
+    set_train(net)
+    assert (net.entrance(x) == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
+    net.eval()
+    assert net.entrance(x).equal(x)
+
+
+@pytest.mark.parametrize("build", [mlp, perceptron])
+def test_networks_take_data_of_two_features(build):
+    torch.manual_seed(0)
+    model, points = build(channels=2, image_size=1, classes=3), torch.randn(7, 2, 1, 1)
+    assert model.module(points).shape == (7, 3)
+    first = model.module.layers.hidden1.dense if build is mlp else model.module.output
+    assert first.in_features == 2
+
+
 @pytest.mark.parametrize("build", [mlp, perceptron])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("size", [1, 8, 28, 33])
@@ -136,6 +213,13 @@ def test_networks_take_any_size_and_channels(build, channels, size):
         ({"activation": "elo"}, "allowed: elu"),
         ({"dropout": 1.0}, "0 <= dropout < 1"),
         ({"dropout": -0.1}, "model.dropout"),
+        ({"input_dropout": 1.5}, "0 <= input_dropout < 1"),
+        ({"norm": "bach"}, "unknown norm 'bach'"),
+        ({"norm": "batch", "norm_place": "behind"}, "unknown norm_place"),
+        ({"norm": "batch", "bias": "never"}, "unknown bias"),
+        ({"norm_place": "after"}, "no effect without a norm"),
+        ({"input_norm": True}, "no effect without a norm"),
+        ({"bias": "always"}, "no effect without a norm"),
     ],
 )
 def test_mlp_refuses_options_without_effect_or_sense(options, message):

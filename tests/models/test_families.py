@@ -14,6 +14,7 @@ from zoo.artifacts.model_folder import Part, load_model_folder, rebuild, save_mo
 from zoo.contracts.data import Task
 from zoo.errors import UserError
 from zoo.models.build import check_forward, frozen_stages, parameter_groups, replace_head, set_train
+from zoo.models.surgery import change_network
 from zoo.plugins import load_plugins
 
 QUICK = {
@@ -178,7 +179,9 @@ def comes_back(model, registry, folder) -> None:
         origin={},
         head=Part(HEAD),
     )
-    again = rebuild(load_model_folder(folder / "model"), registry, replace_head=replace_head)
+    again = rebuild(
+        load_model_folder(folder / "model"), registry, replace_head=replace_head, change_network=change_network
+    )
     assert again.spec.preprocess == preprocess
     assert [stage.parameters for stage in again.spec.stages] == [stage.parameters for stage in model.spec.stages]
     images = torch.randn(2, preprocess.channels, preprocess.size, preprocess.size)

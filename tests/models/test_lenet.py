@@ -63,17 +63,17 @@ def test_pool_scales_and_shifts_each_map():
 
 
 def test_squash_is_the_papers():
-    net = LeNet5(10, channels=1, size=32, scaled=True)
-    ends = net._squash(torch.tensor([1.0, -1.0, 0.0, 50.0]))
+    net = LeNet5(10, channels=1, size=32, activation="scaled_tanh")
+    ends = net.squash(torch.tensor([1.0, -1.0, 0.0, 50.0]))
     torch.testing.assert_close(ends, torch.tensor([1.0, -1.0, 0.0, 1.7159]), atol=1e-4, rtol=0)
-    plain = LeNet5(10, channels=1, size=32, scaled=False)
-    assert plain._squash(torch.tensor(1.0)).item() == pytest.approx(math.tanh(1))
+    plain = LeNet5(10, channels=1, size=32, activation="tanh")
+    assert plain.squash(torch.tensor(1.0)).item() == pytest.approx(math.tanh(1))
 
 
 def test_forward_follows_the_layers():
     torch.manual_seed(0)
     net, x = make().module, torch.randn(2, 1, 32, 32)
-    f = net._squash
+    f = net.squash
     s2 = f(net.s2(f(net.c1(x))))
     assert s2.shape == (2, 6, 14, 14)
     s4 = f(net.s4(f(net.c3(s2))))
@@ -100,7 +100,21 @@ def test_build_refuses_what_it_cannot_take():
     with pytest.raises(UserError, match="15 px"):
         make(image_size=15)
     with pytest.raises(UserError, match="activation"):
-        make(activation="relu")
+        make(activation="rleu")
+
+
+def test_fill_weights_gives_each_map_of_c3_the_fan_in_of_what_it_reads():
+    seen = []
+    make().module.c3.fill_weights(lambda weight: seen.append(tuple(weight.shape)))
+    assert seen == [(1, len(sources), 5, 5) for sources in C3_INPUTS]
+
+
+def test_another_activation_takes_the_place_of_every_squash():
+    torch.manual_seed(0)
+    net, x = make(activation="elu").module, torch.randn(2, 1, 32, 32)
+    f = nn.ELU()
+    maps = f(net.s4(f(net.c3(f(net.s2(f(net.c1(x))))))))
+    torch.testing.assert_close(net(x), net.output(f(net.f6(f(net.c5(maps)).flatten(1)))))
 
 
 def test_build_starts_in_the_papers_range_with_zero_biases():

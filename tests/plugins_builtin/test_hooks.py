@@ -31,7 +31,7 @@ EXPECTED = {
     "optimizers": {"sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad"},
     "timm_optimizers": set(),
     "schedules": {"constant", "step", "cosine", "one_cycle", "plateau", "linear"},
-    "losses": {"cross_entropy", "binary_cross_entropy", "focal"},
+    "losses": {"cross_entropy", "binary_cross_entropy", "focal", "perceptron"},
     "heads": {"linear", "mlp", "cosine"},
 }
 SUPPLIED: dict[str, dict[str, Any]] = {"head": {"features": 4, "classes": 3}}

@@ -31,7 +31,7 @@ from zoo.artifacts.saved_model import (
     from_card,
     seal,
 )
-from zoo.artifacts.timm_config import disagreement_with_timm, timm_config, words_for_timm
+from zoo.artifacts.timm_config import CHANGES, disagreement_with_timm, timm_config, words_for_timm
 from zoo.contracts.data import Task
 from zoo.contracts.model import Model
 from zoo.errors import UserError
@@ -74,7 +74,7 @@ def save_model(
         thresholds: For each label of a multi-label task, the probability from which on it is given.
         temperature: From calibration, above 0.
         origin: Where it comes from: run, data, weights; plain values.
-        model_options: Options of the model component, as the registry takes them.
+        model_options: Options of the model component, its own and those common ones that change the network.
         head: The head's component and options; None for the library's own classifier.
         model_name: Full name by which the registry builds the network (with its weight tag); None is `spec.name`.
 
@@ -137,24 +137,30 @@ def load_model_folder(folder: Path) -> SavedModel:
     return saved
 
 
-def rebuild(saved: SavedModel, registry: Registry, *, replace_head: Callable[[Model, nn.Module], Model]) -> Model:
+def rebuild(
+    saved: SavedModel,
+    registry: Registry,
+    *,
+    replace_head: Callable[[Model, nn.Module], Model],
+    change_network: Callable[[Model, Mapping[str, Any]], Model],
+) -> Model:
     """Builds the network again and fills it, strictly by name and shape.
 
     Args:
         saved: A checked model.
         registry: Where the network and its head are offered.
         replace_head: Puts a module into the head's slot (`zoo.models.build.replace_head`).
+        change_network: Puts other activations and norms into it (`zoo.models.surgery.change_network`).
 
     Raises:
         UserError: Nobody offers the network or the head any more, or the tensors do not fit what is built.
     """
     entry = registry.get("model", saved.model.name)
+    own, common = entry.split(saved.model.options)
     model: Model = entry.build(
-        classes=len(saved.classes),
-        channels=saved.preprocess.channels,
-        image_size=saved.preprocess.size,
-        **saved.model.options,
+        classes=len(saved.classes), channels=saved.preprocess.channels, image_size=saved.preprocess.size, **own
     )
+    model = change_network(model, common)
     if saved.head is not None:
         component = registry.get("head", saved.head.name)
         head = component.build(features=model.spec.feature_dim, classes=len(saved.classes), **saved.head.options)
@@ -210,8 +216,11 @@ def _write_files(folder: Path, model: Model, *, saved: SavedModel) -> SavedModel
     _write(folder / TENSORS, content)
     hashes = {TENSORS: hashlib.sha256(content).hexdigest()}
     del content, tensors
+    changed = ", ".join(f"{key}={saved.model.options[key]}" for key in CHANGES if key in saved.model.options)
     note = f"{saved.library} built it, not timm"
-    if saved.library == "timm":
+    if saved.library == "timm" and changed:
+        note = f"its {changed} is not the published network's, which timm would build"
+    elif saved.library == "timm":
         _write(folder / CONFIG, _config_bytes(timm_config(model, classes=saved.classes, preprocess=saved.preprocess)))
         note = disagreement_with_timm(folder, model, preprocess=saved.preprocess)
     if note:

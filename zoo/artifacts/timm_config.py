@@ -19,6 +19,9 @@ _KEPT = ("fixed_input_size", "first_conv", "classifier", "license", "origin_url"
 
 _TOLERANCE = 1e-4
 
+CHANGES = ("activation", "norm", "norm_epsilon")
+"""Options of a saved model with which it is not the network that timm builds, however close its logits may be."""
+
 
 def timm_config(model: Model, *, classes: Sequence[str], preprocess: Preprocess) -> dict[str, Any]:
     """What `timm.create_model("local-dir:...", pretrained=True)` reads: architecture, arguments, preprocessing, labels.

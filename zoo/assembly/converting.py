@@ -14,11 +14,13 @@ import torch
 from zoo.artifacts.model_folder import save_model
 from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.import_inputs import Prepared, choose_classes, choose_preprocess, component_options
+from zoo.assembly.network_options import refuse_for_imports
 from zoo.contracts.data import Task
 from zoo.contracts.importing import ForeignModel, Importer, Provenance
 from zoo.contracts.model import Model
 from zoo.errors import UserError
 from zoo.files import sha256_of
+from zoo.models.surgery import change_network, structural
 from zoo.plugins import Plugins
 from zoo.registry import Entry, Registry
 from zoo.weights.aligning import Alignment, align
@@ -190,8 +192,10 @@ def build_target(request: Request, source: ForeignModel, *, registry: Registry) 
         if height != width:
             raise UserError(f"the source reads images of {height} x {width}", where="source", allowed="square images")
         size = height
-    model: Model = entry.build(**options, classes=outputs_of(source), channels=channels_of(source), image_size=size)
-    return entry, options, model
+    own, common = entry.split(options)
+    refuse_for_imports(common)
+    model: Model = entry.build(**own, classes=outputs_of(source), channels=channels_of(source), image_size=size)
+    return entry, own | structural(common), change_network(model, common)
 
 
 def channels_of(source: ForeignModel) -> int:

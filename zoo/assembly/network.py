@@ -6,12 +6,16 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+from zoo.assembly.network_options import refused_by_weights, unlike_saved, with_pixels
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
 from zoo.contracts.model import FoundWeights, LoadReport, Model, WeightsRequest, WeightsSource
-from zoo.errors import UserError, name_list
+from zoo.errors import UserError, name_list, raise_all
 from zoo.imaging.preprocess import Preprocess
 from zoo.models.build import channels_last, check_forward, replace_head
+from zoo.models.initialise import initialise
+from zoo.models.normalisation import renew_norms
+from zoo.models.surgery import AUTO, FRESH, change_network
 from zoo.registry import Registry
 from zoo.weights.load import find_weights, load_weights
 
@@ -40,20 +44,36 @@ def build_backbone(
 
     Args:
         weights: Instead of the configuration's: the source that a resumed run began with.
+
+    Raises:
+        UserError: The network cannot take an option or the images, or there are no such weights.
+        UserErrors: Options of the network that published weights do not allow.
     """
     entry = registry.get("model", config.model.name)
-    asked = config.model.options["image_size"]
+    options, choice = config.model.common, weights or config.weights
+    asked = options["image_size"]
     size = asked if isinstance(asked, int) else None
-    model: Model = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
-    found = choose_weights(weights or config.weights, registry, model=model, name=config.model.name, say=say)
+
+    def build() -> Model:
+        built = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
+        return change_network(built, options)
+
+    at_path = not weight_sources(registry, choice) and Path(choice).expanduser().exists()
+    raise_all(refused_by_weights(config, choice, at_path=at_path))
+    model = build()
+    found = choose_weights(choice, registry, model=model, name=config.model.name, say=say)
+    if found is not None:
+        raise_all(unlike_saved(config, found))
     preprocess = model.spec.preprocess if found is None else found.record.preprocess
     native = preprocess.size if found is None else found.record.finetune_px or preprocess.size
     if size is None and asked == "auto":
         size, why = input_size(facts, native)
         if size != preprocess.size:
-            model = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
+            model = build()
         say(f"input   {size} px: {why}")
     preprocess = adapted(preprocess, channels=facts.channels, size=size)
+    if options.get("pixels", AUTO) != AUTO:
+        preprocess = with_pixels(preprocess, options["pixels"])
     model = dataclasses.replace(model, spec=dataclasses.replace(model.spec, preprocess=preprocess))
     return check_forward(model), found
 
@@ -102,13 +122,29 @@ def weight_sources(registry: Registry, choice: str = "auto") -> list[tuple[str, 
 
 
 def finish_network(
-    model: Model, found: FoundWeights | None, *, config: FinetuneConfig, registry: Registry, classes: int
+    model: Model,
+    found: FoundWeights | None,
+    *,
+    config: FinetuneConfig,
+    registry: Registry,
+    classes: int,
+    say: Say | None = None,
 ) -> tuple[Model, LoadReport]:
-    """The network with its pretrained values and the chosen head in its slot, laid out for speed."""
+    """The network with its first values, pretrained or drawn as `model.init` says, and the chosen head in its slot,
+    laid out for speed.
+
+    Raises:
+        UserError: The weights do not fit, or a layer cannot be drawn so.
+    """
+    options, said = config.model.common, say or (lambda _: None)
     report = load_weights(model, found, head_is_new=True)
+    if options.get("norm") == FRESH:
+        said(f"norm    fresh: {renew_norms(model)} layers")
     head = registry.get("head", config.head.name).build(
         **config.head.own, features=model.spec.feature_dim, classes=classes
     )
     model = replace_head(model, head)
+    if options.get("init", AUTO) != AUTO:
+        said(f"init    {initialise(model, options['init'])}")
     channels_last(model.module)
     return model, report

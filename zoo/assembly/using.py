@@ -15,6 +15,7 @@ from zoo.assembly.network import choose_weights
 from zoo.contracts.model import Model, WeightsRecord
 from zoo.errors import UserError
 from zoo.models.build import channels_last, replace_head
+from zoo.models.surgery import change_network
 from zoo.plugins import Plugins
 from zoo.registry import Registry
 from zoo.training.devices import keep_freed_memory
@@ -23,7 +24,7 @@ from zoo.training.devices import keep_freed_memory
 def load_saved(folder: Path, plugins: Plugins) -> tuple[SavedModel, Model]:
     """A saved model, checked and built again."""
     saved = load_model_folder(folder)
-    model = rebuild(saved, plugins.registry, replace_head=replace_head)
+    model = rebuild(saved, plugins.registry, replace_head=replace_head, change_network=change_network)
     channels_last(model.module)
     return saved, model
 

@@ -12,6 +12,7 @@ from typing import Any
 from annotated_types import Ge, Gt, Le, Lt
 
 from zoo.config.words import MISSING
+from zoo.contracts import network_options
 from zoo.errors import PluginError
 from zoo.kinds import BY_NAME
 from zoo.registry import Entry
@@ -27,6 +28,11 @@ _COMMON_TYPES: Mapping[tuple[str, str], Any] = {
     ("optimizer", "lr"): typing.Annotated[float, Gt(0)] | typing.Literal["auto", "measure"],
     ("schedule", "warmup_share"): Share | Auto,
     ("model", "image_size"): Count | typing.Literal["auto", "native"],
+    ("model", "init"): network_options.Initialisation | Auto,
+    ("model", "activation"): network_options.Activation | Auto,
+    ("model", "norm"): network_options.Norm | typing.Literal["auto", "fresh"],
+    ("model", "norm_epsilon"): typing.Annotated[float, Gt(0)] | Auto,
+    ("model", "pixels"): network_options.Pixels | Auto,
     ("dataset", "cache"): typing.Literal["packed", "none"],
     ("dataset", "cache_dir"): str | None,
     ("dataset", "channels"): typing.Literal["auto", 1, 3, 4],
@@ -59,7 +65,9 @@ class Option:
 
 
 def options(entry: Entry) -> tuple[Option, ...]:
-    """All options of a component: those of its kind, then those of its own signature.
+    """All options of a component: those of its own signature, then those of its kind.
+
+    Of one name the kind's is meant, unless it yields (`Kind.yielding`).
 
     Raises:
         PluginError: The component cannot be imported.
@@ -67,7 +75,9 @@ def options(entry: Entry) -> tuple[Option, ...]:
     kind = BY_NAME[entry.kind]
     own = {p.name: Option(p.name, p.default, p.annotation) for p in entry.parameters()}
     common = {
-        name: Option(name, default, _COMMON_TYPES.get((entry.kind, name), Any)) for name, default in kind.common.items()
+        name: Option(name, default, _COMMON_TYPES.get((entry.kind, name), Any))
+        for name, default in kind.common.items()
+        if name not in own or name not in kind.yielding
     }
     return tuple((own | common).values())
 

@@ -89,7 +89,7 @@ class Binder:
                         leaf, node[option.name], option.type_name, f"{kind} {entry.full_name} ({entry.origin})"
                     )
                 )
-        return Component(kind, key, entry.full_name, checked)
+        return Component(kind, key, entry.full_name, checked, claimed=entry.claimed)
 
     def _section(self, target: type[Any], key: str, node: Mapping[str, Any]) -> Any:
         """A section of fixed keys as its dataclass; defaults stand in for what does not fit."""

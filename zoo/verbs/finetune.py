@@ -36,8 +36,10 @@ class Run:
 
 def run(session: Session) -> Run:
     """Fine-tunes: data, network, plan, training, scores, and what is left behind. One line a stage."""
+    from zoo.assembly.augmentation_check import warn_of_label_moves
     from zoo.assembly.data import open_data, pack_data
     from zoo.assembly.network import build_backbone, finish_network
+    from zoo.assembly.network_options import refuse_frozen_fresh_norms
     from zoo.assembly.planning import make_plan
     from zoo.assembly.results import leave_results, say_results, score_splits, summary_of
     from zoo.assembly.training import Trainer
@@ -51,22 +53,24 @@ def run(session: Session) -> Run:
             config, session.registry, facts=facts, say=console.say, weights=session.weights_choice
         )
     plan = make_plan(session, facts, model=model, pretrained=found is not None)
+    refuse_frozen_fresh_norms(config, plan)
     console.say(f"plan    {plan.strategy}: {plan.reason}")
     with console.stage("decode"):
         bundle = pack_data(session, source, listing=listing, preprocess=model.spec.preprocess)
     with console.stage("model"):
         model, report = finish_network(
-            model, found, config=config, registry=session.registry, classes=len(bundle.classes)
+            model, found, config=config, registry=session.registry, classes=len(bundle.classes), say=console.say
         )
         session.check_unchanged(bundle, report)
     trainer = Trainer(session, model, bundle=bundle, report=report)
+    warn_of_label_moves(session, model, bundle=bundle, report=report, plan=plan)
     trainer.run(plan)
     with console.stage("scores"):
-        scores, outputs = score_splits(session, trainer, bundle=bundle)
+        scored = score_splits(session, trainer, bundle=bundle)
     with console.stage("save"):
-        leave_results(session, model, bundle=bundle, scores=scores, outputs=outputs)
-    say_results(session, scores)
-    summary = summary_of(session, scores, classes=bundle.classes)
+        leave_results(session, model, bundle=bundle, scored=scored)
+    say_results(session, scored.scores)
+    summary = summary_of(session, scored.scores, classes=bundle.classes)
     return Run(session.folder.path, bundle.classes, summary["scores"], summary)
 
 
