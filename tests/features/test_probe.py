@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils.class_weight import compute_class_weight
 from torch import nn
 
+from zoo.contracts.balance import Balance
 from zoo.contracts.data import Task
 from zoo.features.heads import fit_head
 from zoo.features.probe import L2_GRID, Labelled, fit_probe
@@ -117,3 +119,58 @@ def test_fit_head_leaves_the_global_generator_alone():
     torch.manual_seed(1)
     fit_head(head, train, val=val, classes=4, task=Task.SINGLE_LABEL, seed=9)
     assert torch.equal(torch.rand(3), expected)
+
+
+def unbalanced(*, seed: int = 0) -> Labelled:
+    whole = blobs(600, spread=2.5, seed=seed)
+    kept = (whole.targets != 1) | (np.arange(600) % 20 == 1)
+    return Labelled(whole.features[kept], whole.targets[kept])
+
+
+def test_fit_probe_with_weights_is_what_sklearn_finds_with_balanced_classes():
+    train, val = unbalanced(), blobs(200, seed=1)
+    weights = compute_class_weight("balanced", classes=np.arange(4), y=train.targets)
+    balance = Balance(weights=tuple(weights.tolist()))
+    probe = fit_probe(train, val, classes=4, task=Task.SINGLE_LABEL, grid=(0.01,), balance=balance)
+    mean = train.features.mean(0)
+    scale = (train.features - mean).std()
+    reference = LogisticRegression(
+        C=1 / (0.01 * len(train.targets)), max_iter=5000, tol=1e-8, class_weight="balanced"
+    ).fit((train.features - mean) / scale, train.targets)
+    expected = reference.predict_log_proba((val.features - mean) / scale)
+    logits = probe.logits(val.features)
+    assert np.abs(logits - np.log(np.exp(logits).sum(1, keepdims=True)) - expected).max() < 5e-3
+    weighed = nn.functional.cross_entropy(
+        torch.from_numpy(logits),
+        torch.from_numpy(val.targets),
+        weight=torch.from_numpy(weights).float(),
+        reduction="sum",
+    )
+    assert probe.val_loss == pytest.approx(float(weighed) / 200, rel=1e-4)
+
+
+def test_fit_probe_with_offsets_leaves_them_out_of_its_answers():
+    """With a free bias the optimum takes the offsets up: the answers are those of the plain probe, less the offsets."""
+    train, val = unbalanced(), blobs(200, seed=1)
+    offsets = np.log(np.bincount(train.targets) / len(train.targets))
+    plain, adjusted = (
+        fit_probe(train, val, classes=4, task=Task.SINGLE_LABEL, grid=(0.01,), balance=balance)
+        for balance in (None, Balance(offsets=tuple(offsets.tolist())))
+    )
+    shifted = adjusted.logits(val.features) + offsets - plain.logits(val.features)
+    assert np.abs(shifted - shifted.mean(1, keepdims=True)).max() < 2e-2
+
+
+@pytest.mark.parametrize("layers", ["linear", "deep"])
+def test_fit_head_of_any_kind_makes_up_for_a_rare_class(layers):
+    train, val = unbalanced(), blobs(400, spread=2.5, seed=1)
+    weights = compute_class_weight("balanced", classes=np.arange(4), y=train.targets)
+    rare = val.targets == 1
+
+    def found(balance: Balance | None) -> float:
+        torch.manual_seed(5)
+        head = nn.Linear(12, 4) if layers == "linear" else nn.Sequential(nn.Linear(12, 16), nn.ReLU(), nn.Linear(16, 4))
+        fit_head(head, train, val=val, classes=4, task=Task.SINGLE_LABEL, seed=0, balance=balance)
+        return float((head(torch.from_numpy(val.features[rare])).argmax(1) == 1).float().mean())
+
+    assert found(Balance(weights=tuple(weights.tolist()))) > found(None) + 0.1

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from zoo.contracts.balance import Balance
 from zoo.contracts.data import Task
 from zoo.features.probe import Labelled, accuracy_of, fit_probe, mean_loss
 
@@ -28,7 +29,16 @@ class HeadFit:
     note: str
 
 
-def fit_head(head: nn.Module, train: Labelled, *, val: Labelled, classes: int, task: Task, seed: int) -> HeadFit:
+def fit_head(
+    head: nn.Module,
+    train: Labelled,
+    *,
+    val: Labelled,
+    classes: int,
+    task: Task,
+    seed: int,
+    balance: Balance | None = None,
+) -> HeadFit:
     """Fits a head in place.
 
     Args:
@@ -38,18 +48,26 @@ def fit_head(head: nn.Module, train: Labelled, *, val: Labelled, classes: int, t
         classes: Number of outputs.
         task: One label an image or several.
         seed: Order of the batches of gradient descent; the optimum does not depend on it.
+        balance: What images count, and what is added to the logits while fitting; on validation likewise.
     """
     if type(head) is nn.Linear and head.bias is not None:
-        probe = fit_probe(train, val, classes=classes, task=task)
+        probe = fit_probe(train, val, classes=classes, task=task, balance=balance)
         with torch.no_grad():
             head.weight.copy_(torch.from_numpy(probe.weight))
             head.bias.copy_(torch.from_numpy(probe.bias))
         return HeadFit(probe.val_loss, probe.val_accuracy, f"logistic regression, L2 {probe.l2:g}")
-    return _descend(head, train, val=val, task=task, seed=seed)
+    return _descend(head, train, val=val, task=task, seed=seed, balance=balance)
 
 
 def _descend(
-    head: nn.Module, train: Labelled, *, val: Labelled, task: Task, seed: int, batch_size: int = 128
+    head: nn.Module,
+    train: Labelled,
+    *,
+    val: Labelled,
+    task: Task,
+    seed: int,
+    balance: Balance | None,
+    batch_size: int = 128,
 ) -> HeadFit:
     """AdamW at 1e-3 with a cosine, 60 epochs or `LEAST_STEPS`; keeps the epoch with the least validation loss."""
     epochs = max(60, -(-LEAST_STEPS // -(-len(train.targets) // batch_size)))
@@ -67,12 +85,12 @@ def _descend(
                 if len(chosen) == 1 and len(x) > 1:
                     continue  # a batch norm in a head cannot normalise one row
                 optimizer.zero_grad()
-                mean_loss(head(x[chosen]), y[chosen]).backward()  # type: ignore[no-untyped-call]
+                mean_loss(head(x[chosen]), y[chosen], balance=balance).backward()  # type: ignore[no-untyped-call]
                 optimizer.step()
             decline.step()
             head.eval()
             with torch.no_grad():
-                loss = float(mean_loss(head(x_val), y_val))
+                loss = float(mean_loss(head(x_val), y_val, balance=balance))
             if loss < best_loss:
                 best_loss, best_epoch, best = loss, epoch + 1, copy.deepcopy(head.state_dict())
     head.load_state_dict(best)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from zoo.contracts.balance import Balance
 from zoo.contracts.data import Task
 
 L2_GRID = (1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
@@ -47,7 +48,15 @@ class Labelled:
     targets: NDArray[np.int64] | NDArray[np.float32]
 
 
-def fit_probe(train: Labelled, val: Labelled, *, classes: int, task: Task, grid: tuple[float, ...] = L2_GRID) -> Probe:
+def fit_probe(
+    train: Labelled,
+    val: Labelled,
+    *,
+    classes: int,
+    task: Task,
+    grid: tuple[float, ...] = L2_GRID,
+    balance: Balance | None = None,
+) -> Probe:
     """Fits a probe for each strength of L2 and keeps the one with the least validation loss.
 
     Minimises `mean_i loss(x_i W' + b, y_i) + l2 / 2 * sum W^2` by L-BFGS over centred features, divided by one number
@@ -61,6 +70,7 @@ def fit_probe(train: Labelled, val: Labelled, *, classes: int, task: Task, grid:
         classes: Number of outputs.
         task: One label an image (softmax) or several (one sigmoid a label).
         grid: Strengths, strongest first.
+        balance: What images count, and what is added to the logits while fitting; on validation likewise.
     """
     mean = train.features.mean(0)
     scale = np.float32(max(float((train.features - mean).std()), 1e-12))
@@ -72,9 +82,9 @@ def fit_probe(train: Labelled, val: Labelled, *, classes: int, task: Task, grid:
     best: tuple[float, float, torch.Tensor, torch.Tensor] | None = None
     tried: list[tuple[float, float]] = []
     for l2 in grid:
-        _minimise(x, y, weight=weight, bias=bias, l2=l2)
+        _minimise(x, y, weight=weight, bias=bias, l2=l2, balance=balance)
         with torch.no_grad():
-            loss = float(mean_loss(x_val @ weight.T + bias, y_val))
+            loss = float(mean_loss(x_val @ weight.T + bias, y_val, balance=balance))
         tried.append((l2, loss))
         if best is None or loss < best[0]:
             best = (loss, l2, weight.detach().clone(), bias.detach().clone())
@@ -89,7 +99,15 @@ def fit_probe(train: Labelled, val: Labelled, *, classes: int, task: Task, grid:
     return Probe(folded, shifted, l2, loss, accuracy, tuple(tried))
 
 
-def _minimise(x: torch.Tensor, y: torch.Tensor, *, weight: torch.Tensor, bias: torch.Tensor, l2: float) -> None:
+def _minimise(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    *,
+    weight: torch.Tensor,
+    bias: torch.Tensor,
+    l2: float,
+    balance: Balance | None,
+) -> None:
     optimizer = torch.optim.LBFGS(
         [weight, bias],
         max_iter=60,
@@ -101,18 +119,34 @@ def _minimise(x: torch.Tensor, y: torch.Tensor, *, weight: torch.Tensor, bias: t
 
     def closure() -> float:
         optimizer.zero_grad()
-        value = mean_loss(torch.addmm(bias, x, weight.T), y) + 0.5 * l2 * weight.square().sum()
+        value = mean_loss(torch.addmm(bias, x, weight.T), y, balance=balance) + 0.5 * l2 * weight.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return float(value.detach())
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
 
 
-def mean_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross entropy for int64[N] targets; for float32[N, classes] binary cross entropy, summed over the labels."""
+def mean_loss(logits: torch.Tensor, targets: torch.Tensor, *, balance: Balance | None = None) -> torch.Tensor:
+    """Cross entropy for int64[N] targets; for float32[N, classes] binary cross entropy, summed over the labels.
+
+    With a balance, cross entropy of logits plus its offsets, each image times the weight of its class; each label's
+    term times what its presence or absence counts. The mean is over images: the weights of the training images
+    have the mean 1.
+    """
+    given = Balance() if balance is None else balance
+    weights, absent, offsets = (
+        None if numbers is None else torch.tensor(numbers, dtype=logits.dtype, device=logits.device)
+        for numbers in (given.weights, given.absent, given.offsets)
+    )
+    logits = logits if offsets is None else logits + offsets
     if targets.dtype == torch.int64:
-        return torch.nn.functional.cross_entropy(logits, targets)
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none").sum(1).mean()
+        if weights is None:
+            return torch.nn.functional.cross_entropy(logits, targets)
+        return (torch.nn.functional.cross_entropy(logits, targets, reduction="none") * weights[targets]).mean()
+    losses = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    if weights is not None and absent is not None:
+        losses = losses * (targets * weights + (1 - targets) * absent)
+    return losses.sum(1).mean()
 
 
 def accuracy_of(logits: NDArray[np.float32], targets: NDArray[np.int64] | NDArray[np.float32], *, task: Task) -> float:
