@@ -137,7 +137,7 @@ class FromScratch:
         self,
         *,
         epochs: float = 30,
-        lr_factor: float = 2.0,
+        lr_factor: float = 1.0,
         label_smoothing: float = 0.1,
         ema: bool = True,
         ema_decay: float = 0.99,

@@ -23,6 +23,12 @@ def register_commands(register: Register) -> None:
         usage="data check PATH [--json]",
     )
     register(
+        "explain",
+        "zoo.verbs.explain:main",
+        summary="show every value of a configuration, and where it came from",
+        usage="explain config [key=value ...] | explain config run=DIR [--json]",
+    )
+    register(
         "plugins",
         "zoo.verbs.plugins:main",
         summary="list plugins, what they offer, and which failed",

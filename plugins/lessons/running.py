@@ -57,7 +57,7 @@ def _run(words: Sequence[str], plugins: Plugins) -> Outcome:
         if not error.what.startswith("the loss is "):
             raise
         return Outcome((math.nan,), (math.nan,), (math.nan,), broken=1)
-    train = evaluate_run(done.dir / "model", plugins, console=silent, data=None, split="train", device="cpu")
+    train = evaluate_run(done.dir, plugins, console=silent, data=None, split="train", device="cpu")
     test = done.scores["test"]
     return Outcome((train.accuracy.value,), (float(test["accuracy"]),), (float(test["loss"]),))
 

@@ -23,17 +23,18 @@ def curve(fall_from: float, fall_to: float, *, depth: float = 0.8) -> tuple[list
 
 
 @pytest.mark.parametrize(("start", "end"), [(1e-4, 1e-1), (1e-5, 1e-2), (1e-2, 1.0)])
-def test_chosen_rate_has_half_of_the_fall_behind_it(start, end):
+def test_chosen_rate_is_half_of_where_the_loss_begins_to_rise(start, end):
     chosen, rule = choose_rate(*curve(start, end))
-    assert chosen == pytest.approx(math.sqrt(start * end), rel=0.4)
-    assert "fall" in rule
+    assert chosen == pytest.approx(end / 2, rel=0.2)
+    assert "begins to rise" in rule
 
 
-def test_where_the_loss_hardly_falls_a_tenth_of_the_lowest_is_taken():
-    rates, losses = curve(1e-4, 1e-2, depth=0.05)
-    chosen, rule = choose_rate(rates, losses)
-    assert chosen == pytest.approx(1e-3, rel=0.3)
-    assert "hardly" in rule
+def test_where_the_loss_never_falls_the_edge_of_the_flat_part_counts():
+    """As for LeNet-5 with SGD, which waits on a plateau: noise must not choose an early place."""
+    rates, losses = curve(1e-4, 1e-2, depth=0.0)
+    noisy = [loss * (1 + 4e-4 * math.sin(7 * i)) for i, loss in enumerate(losses)]
+    chosen, _ = choose_rate(rates, noisy)
+    assert chosen == pytest.approx(1e-2 / 2, rel=0.3)
 
 
 def test_no_rate_follows_from_a_loss_that_breaks_at_once():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from zoo.assembly.session import Session
 from zoo.contracts.training import Phase
 from zoo.errors import UserError
 from zoo.evaluation.rate_picture import draw_rate_curve
-from zoo.files import write_bytes
+from zoo.files import write_bytes, write_text
 from zoo.training.loop import Loop
 from zoo.training.range_test import STEPS, RangeCurve, range_test
 
@@ -53,9 +54,15 @@ def settle_rate(session: Session, loop: Loop, *, phase: Phase, index: int) -> No
             curve = range_test(loop.job, loop.passes, steps=steps)
         session.measured[key] = _chosen(session, curve, registered=facts.get("lr"), phase=phase)
         if session.main and curve.rates:
-            picture = draw_rate_curve(curve.rates, curve.losses, chosen=session.measured[key])
-            write_bytes(session.folder.report / f"learning-rate-{phase.name}.png", picture)
-    loop.scale_rates(float(session.measured[key]) / max(loop.base_lrs))
+            _write_curve(curve, session.folder.report / f"learning-rate-{phase.name}", chosen=session.measured[key])
+    loop.scale_rates(float(session.measured[key]) * phase.lr_factor / max(loop.base_lrs))
+
+
+def _write_curve(curve: RangeCurve, stem: Path, *, chosen: float) -> None:
+    """The curve as a picture and as numbers."""
+    write_bytes(stem.with_suffix(".png"), draw_rate_curve(curve.rates, curve.losses, chosen=chosen))
+    rows = [f"{rate:.6g},{loss:.6g}" for rate, loss in zip(curve.rates, curve.losses, strict=True)]
+    write_text(stem.with_suffix(".csv"), "\n".join(["rate,smoothed_loss", *rows]) + "\n")
 
 
 def _chosen(session: Session, curve: RangeCurve, *, registered: float | None, phase: Phase) -> float:

@@ -16,6 +16,8 @@ from zoo.training.passes import Passes
 LOWEST, HIGHEST = 1e-6, 10.0
 STEPS = 60
 SMOOTHING = 0.8
+MARGIN = 2.0
+FLAT = 1e-3
 BROKEN = 3.0
 """The test ends where the smoothed loss is this many times the best so far, above it."""
 
@@ -95,14 +97,12 @@ def _endless(job: Job) -> Iterator[RawBatch]:
 def choose_rate(rates: Sequence[float], losses: Sequence[float]) -> tuple[float | None, str]:
     """The rate that a curve of losses over rising rates suggests, and by which rule.
 
-    Where the loss falls by a fifth or more, the rate at which half of the fall is done. Where it hardly falls, as it
-    does from a network that fits already, a tenth of the rate with the lowest loss (fastai's "minimum").
+    Half of the largest rate at which the loss was at its lowest, within a thousandth: behind it, training begins to
+    break. fastai's "minimum" takes a tenth; for networks from random values that was too slow where it was tried
+    (docs/decisions.md).
     """
     if len(rates) < 10:
         return None, "the loss broke within ten steps"
-    low = min(range(len(losses)), key=lambda i: losses[i])
-    high = max(losses[: low + 1])
-    if losses[low] > 0.8 * high:
-        return rates[low] / 10, f"the loss hardly falls ({1 - losses[low] / high:.0%}): a tenth of where it is lowest"
-    half = next(i for i in range(low, -1, -1) if losses[i] >= (high + losses[low]) / 2)
-    return rates[half], f"half of the fall of the loss from {high:.3g} to {losses[low]:.3g}"
+    lowest = min(losses)
+    edge = max(rate for rate, loss in zip(rates, losses, strict=True) if loss <= lowest * (1 + FLAT))
+    return edge / MARGIN, f"half of {edge:.2g}, behind which the loss begins to rise"
