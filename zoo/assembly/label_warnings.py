@@ -37,6 +37,7 @@ class AugmentationCheck:
         chance: Share of the largest class among these.
         too_small: Classes with so few validation images that nothing can be said of them.
         fewest_images: How many a class would need.
+        draws: Times that each validation image was augmented.
         seen: One for each augmentation.
     """
 
@@ -48,6 +49,7 @@ class AugmentationCheck:
     chance: float
     too_small: tuple[str, ...]
     fewest_images: int
+    draws: int
     seen: tuple[Seen, ...] = ()
 
     @property
@@ -57,7 +59,10 @@ class AugmentationCheck:
 
     def plain(self) -> dict[str, Any]:
         """Plain values for JSON and the record."""
-        own = {key: getattr(self, key) for key in ("probe", "train_images", "val_images", "accuracy", "fewest_images")}
+        own = {
+            key: getattr(self, key)
+            for key in ("probe", "train_images", "val_images", "draws", "accuracy", "fewest_images")
+        }
         looks = [
             {
                 "augmentation": seen.name,
@@ -99,8 +104,8 @@ class AugmentationCheck:
         moves = seen.judged.moves
         options = f" ({said_options(seen.options)})" if seen.options else ""
         what = [
-            f"          {move.moved} of the {move.images} validation images of {self.classes[move.source]!r} are taken "
-            f"for {self.classes[move.target]!r}"
+            f"          {100 * move.share:.0f} % of {self.classes[move.source]!r} is taken for "
+            f"{self.classes[move.target]!r} ({move.images} validation images)"
             for move in moves[:_SHOWN_MOVES]
         ]
         more = [f"          and {len(moves) - _SHOWN_MOVES} more pairs of classes"] if len(moves) > _SHOWN_MOVES else []
