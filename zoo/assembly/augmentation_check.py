@@ -41,8 +41,8 @@ PIXELS_SIDE = 16
 """Side to which a network without pretrained values has its images averaged: they are the probe's features."""
 
 PIXELS_SLACK = 1.5
-"""Factor on the distance within which pixels are typical. No flipped 6 of the digits is as near to a 9 as 9s are to each
-other; of 28, 27 are taken for one, and 15 lie within 1.5 times that distance. Of crops, shifts and turns none does."""
+"""Factor on the distance within which pixels are typical. No flipped 6 of the digits is as near to a 9 as 9s are to
+each other; of 28, 27 are taken for one, and 15 lie within 1.5 times that distance. Of crops, shifts and turns none."""
 
 _BATCH = 64
 
