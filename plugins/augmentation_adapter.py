@@ -7,10 +7,14 @@ every epoch would repeat the same draws; and an argument that it does not know i
 
 from __future__ import annotations
 
+import ast
+import copy
+import functools
 import importlib
 import os
+import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from zoo_plugins.option_checks import check_choice, check_range, no_effect
@@ -85,11 +89,15 @@ class ImageOp:
         """
         import numpy as np
 
-        self.check(image.shape[2])
+        self._check_image(image.shape[2])
         if not self.leaves_alpha or image.shape[2] <= COLOUR_CHANNELS:
             return self._change(np.ascontiguousarray(image), rng)
         visible = self._change(np.ascontiguousarray(image[:, :, :COLOUR_CHANNELS]), rng)
         return np.concatenate([visible, image[:, :, COLOUR_CHANNELS:]], axis=2)
+
+    def _check_image(self, channels: int) -> None:
+        """What is asked for each image again: `check`, unless that takes time."""
+        self.check(channels)
 
     def _change(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
         """The change itself, of a contiguous image that must not be written to."""
@@ -124,15 +132,12 @@ class AlbumentationsOp(ImageOp):
         """Adapts a transform to the image at hand; most need nothing."""
 
     def _build(self) -> list[Any]:
-        library, cv2 = load_albumentations(), importlib.import_module("cv2")
-        built = []
-        for name, arguments in self._recipe:
-            constants = {
-                key: getattr(cv2, value.removeprefix("cv2.")) if str(value).startswith("cv2.") else value
-                for key, value in arguments.items()
-            }
-            built.append(_build_strictly(getattr(library, name), constants))
-        return built
+        try:
+            return [build_strictly(name, arguments) for name, arguments in self._recipe]
+        except (UserWarning, ValueError, TypeError) as error:
+            raise PluginError(
+                f"the installed albumentations does not take what zoo passes to it: {error}; 2.0.8 is needed"
+            ) from error
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in self.__dict__.items() if key != "_transforms"}
@@ -143,20 +148,50 @@ class AlbumentationsOp(ImageOp):
         self._transforms = self._build()
 
 
-def _build_strictly(transform_class: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Builds a transform; an argument that albumentations would ignore is an error.
+_ADVICE = (
+    r".* is a special case of .*",
+    r".* is a specialized version of .*",
+    r".* is an alias for .*",
+    r"This augmenter is very slow.*",
+)
+"""What some classes say whenever they are built, with whatever arguments: no fault of the user's."""
+
+_ONE_AT_A_TIME = threading.Lock()
+"""Python's warning filters belong to the whole process."""
+
+
+def build_strictly(name: str, arguments: Mapping[str, Any]) -> Any:
+    """Builds a transform; what albumentations would ignore, or change by itself, with a warning is an error.
+
+    Args:
+        name: Class name in albumentations.
+        arguments: Plain values; text of the form `cv2.NAME` stands for OpenCV's constant of that name.
 
     Raises:
-        PluginError: This version of albumentations does not know an argument.
+        UserWarning: An argument is not known, or would be changed; the message is albumentations' own.
+        ValueError: An argument has a value that is not allowed.
+        TypeError: An argument is not known, or one is missing.
     """
-    with warnings.catch_warnings():
+    return copy.deepcopy(_prototype(name, repr(dict(arguments))))
+
+
+@functools.lru_cache(maxsize=256)
+def _prototype(name: str, arguments: str) -> Any:
+    """Built once a process, so that the filters are not touched while threads that come later build their own."""
+    with _ONE_AT_A_TIME, warnings.catch_warnings():
         warnings.simplefilter("error", UserWarning)
-        try:
-            return transform_class(**arguments)
-        except UserWarning as warning:
-            raise PluginError(
-                f"the installed albumentations does not take what zoo passes to it: {warning}; 2.0.8 is needed"
-            ) from warning
+        for advice in _ADVICE:
+            warnings.filterwarnings("ignore", message=advice, category=UserWarning)
+        return _built(name, ast.literal_eval(arguments))
+
+
+def _built(name: str, arguments: Mapping[str, Any]) -> Any:
+    library, cv2 = load_albumentations(), importlib.import_module("cv2")
+    constants = {
+        key: getattr(cv2, value.removeprefix("cv2.")) if str(value).startswith("cv2.") else value
+        for key, value in arguments.items()
+    }
+    return getattr(library, name)(**constants)
 
 
 def border_arguments(border: Border, fill: int | None, *, where: str) -> dict[str, Any]:

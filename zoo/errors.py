@@ -88,7 +88,8 @@ def nearest(word: str, known: Iterable[str], *, most: int = 5) -> list[str]:
     names = sorted(set(known))
     lower = word.lower()
     exact = [name for name in names if name.lower() == lower]
-    close = difflib.get_close_matches(lower, names, n=most, cutoff=0.5)
+    alike = difflib.get_close_matches(lower, {name.lower() for name in names}, n=most, cutoff=0.5)
+    close = [name for like in alike for name in names if name.lower() == like]
     inside = [name for name in names if lower and lower in name.lower()]
     return list(dict.fromkeys(exact + close + inside))[:most]
 

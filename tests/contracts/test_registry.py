@@ -13,7 +13,7 @@ from zoo.registry import FIRST_PARTY, Entry
 
 AT_LEAST = {
     "dataset": 4,
-    "augmentation": 8,
+    "augmentation": 12,
     "model": 1,
     "weights": 3,
     "head": 3,
@@ -43,6 +43,7 @@ def test_nothing_was_lost() -> None:
     assert {kind: count for kind, count in seen.items() if count < AT_LEAST[kind]} == {}
     assert {p.origin.namespace for p in REGISTRY.providers("model")} == {"timm", "torchvision", "published"}
     assert {p.origin.namespace for p in REGISTRY.providers("optimizer")} == {"timm"}
+    assert {p.origin.namespace for p in REGISTRY.providers("augmentation")} == {"albumentations"}
 
 
 def test_kind_exists_only_where_two_implementations_use_it() -> None:
