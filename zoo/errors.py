@@ -85,7 +85,7 @@ def raise_all(errors: Sequence[UserError]) -> None:
 
 def nearest(word: str, known: Iterable[str], *, most: int = 5) -> list[str]:
     """Up to `most` known names that look like `word`, the most alike first."""
-    names = sorted(set(known))
+    names = sorted(set(known), key=str.swapcase)  # of two that differ in case (rotate, Rotate), the small one first
     lower = word.lower()
     exact = [name for name in names if name.lower() == lower]
     alike = difflib.get_close_matches(lower, {name.lower() for name in names}, n=most, cutoff=0.5)

@@ -85,6 +85,8 @@ def test_nearest_puts_the_most_alike_first() -> None:
 def test_nearest_finds_parts_and_ignores_case() -> None:
     assert nearest("lite0", ["resnet18", "tf_efficientnet_lite0"]) == ["tf_efficientnet_lite0"]
     assert nearest("ResNet18", ["resnet18d", "resnet18"])[0] == "resnet18"
+    assert nearest("claeh", ["CLAHE", "Blur"])[0] == "CLAHE"
+    assert nearest("rotat", ["Rotate", "rotate"]) == ["rotate", "Rotate"]
     assert nearest("quite_else", ["a", "b"]) == []
 
 
