@@ -106,6 +106,17 @@ def test_images_that_go_back_are_held_against_those_that_move():
     assert [(m.source, m.target) for m in looks.judge([only_gone]).moves] == [(0, 1)]
 
 
+def test_known_moves_can_be_left_out():
+    val = blobs(20, seed=1)
+    both = moved_to(val, 0, 1)
+    both[val.targets == 2] = moved_to(val, 2, 1)[val.targets == 2]
+    looks = judge(val)
+    known = looks.judge([moved_to(val, 0, 1)]).moves
+    left = looks.judge([both]).without(known)
+    assert [(m.source, m.target) for m in left.moves] == [(2, 1)]
+    assert left.accuracy == looks.judge([both]).accuracy
+
+
 def test_pairs_and_augmentations_are_corrected_for():
     assert judge(blobs(20, seed=1)).tests == 6
     assert judge(blobs(20, seed=1), augmentations=4).tests == 24

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -56,12 +56,14 @@ class Look:
         options: What it was checked with.
         advice: How to weaken it.
         feed: The validation images in order, augmented.
+        together: Whether these are all augmentations, of which only what none does alone is news.
     """
 
     name: str
     options: Mapping[str, Any]
     advice: str
     feed: Feed
+    together: bool = False
 
 
 def warn_of_label_moves(session: Session, model: Model, *, bundle: DataBundle, report: LoadReport, plan: Plan) -> None:
@@ -129,12 +131,8 @@ def check_augmentations(
         slack=eyes.slack,
     )
     draws = max(1, min(MOST_DRAWS, MOST_VAL // len(val)))
-    seen = []
     with session.console.counting("check", len(looks) * draws * len(val)) as watch:
-        for number, look in enumerate(looks):
-            before = number * draws * len(val)
-            drawn = [eyes.of(_From(look.feed, k), partial(_told, watch, before + k * len(val))) for k in range(draws)]
-            seen.append(Seen(look.name, look.options, look.advice, judge.judge(drawn)))
+        seen = _seen(looks, judge, eyes=eyes, draws=draws, images=len(val), watch=watch)
     return AugmentationCheck(
         probe=eyes.name,
         classes=bundle.classes,
@@ -145,8 +143,23 @@ def check_augmentations(
         too_small=tuple(bundle.classes[c] for c in judge.too_small),
         fewest_images=judge.fewest_images,
         draws=draws,
-        seen=tuple(seen),
+        seen=seen,
     )
+
+
+def _seen(
+    looks: Sequence[Look], judge: Judge, *, eyes: _Eyes, draws: int, images: int, watch: Callable[[int], None]
+) -> tuple[Seen, ...]:
+    """Every augmentation, judged; of all together only what none does alone."""
+    seen: list[Seen] = []
+    for number, look in enumerate(looks):
+        before = number * draws * images
+        drawn = [eyes.of(_From(look.feed, k), partial(_told, watch, before + k * images)) for k in range(draws)]
+        judged = judge.judge(drawn)
+        if look.together:
+            judged = judged.without(move for one in seen for move in one.judged.moves)
+        seen.append(Seen(look.name, look.options, look.advice, judged))
+    return tuple(seen)
 
 
 def _told(watch: Callable[[int], None], before: int, done: int) -> None:
@@ -230,7 +243,8 @@ def _looks(session: Session, bundle: DataBundle, *, model: Model, plan: Plan, in
         looks.append(Look(name_of(chosen), acting.own, _advice(chosen), feed(bare, acting)))
     if len(looks) > 1 or phase.flip or any(_always(chosen) != chosen for chosen in config.augmentations):
         together = feed(phase, *config.augmentations)
-        looks.append(Look("all as training draws them", {}, "leave one of them out, or weaken it", together))
+        advice = "leave one of them out, or weaken it: none of them does it alone"
+        looks.append(Look("all as training draws them", {}, advice, together, together=True))
     return looks
 
 

@@ -8,7 +8,7 @@ blue one. Both lower a probe's accuracy. They are told apart by where the images
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,11 @@ class Judged:
 
     accuracy: float
     moves: tuple[Move, ...]
+
+    def without(self, known: Iterable[Move]) -> Judged:
+        """The same less moves between pairs of classes of which it is known."""
+        pairs = {(move.source, move.target) for move in known}
+        return Judged(self.accuracy, tuple(m for m in self.moves if (m.source, m.target) not in pairs))
 
 
 class Judge:
