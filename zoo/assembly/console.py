@@ -125,8 +125,15 @@ class TrainingView:
         """A line an epoch."""
         self._say(
             f"  epoch {row['epoch']:.4g}: train loss {row['train_loss']:.3f}, accuracy {row['train_accuracy']:.3f}; "
-            f"validation loss {row['val_loss']:.3f}, accuracy {row['val_accuracy']:.3f} ({duration(row['seconds'])})"
+            f"validation loss {row['val_loss']:.3f}, accuracy {row['val_accuracy']:.3f}{_measure(row)} "
+            f"({duration(row['seconds'])})"
         )
+
+
+def _measure(row: Mapping[str, Any]) -> str:
+    """What chose in place of the accuracy: `, balanced accuracy 0.812`."""
+    others = [key for key in row if key.startswith("val_") and key not in ("val_loss", "val_accuracy")]
+    return "".join(f", {key.removeprefix('val_').replace('_', ' ')} {row[key]:.3f}" for key in others)
 
 
 def duration(seconds: float) -> str:

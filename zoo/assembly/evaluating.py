@@ -11,7 +11,7 @@ from zoo.artifacts.run_folder import RunFolder
 from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.console import Console
 from zoo.assembly.data import list_configured
-from zoo.assembly.outputs import outputs_over
+from zoo.assembly.outputs import log_loss, outputs_over
 from zoo.assembly.using import load_saved
 from zoo.config.compose import from_plain
 from zoo.config.run_config import Component
@@ -24,7 +24,6 @@ from zoo.data.pack import pack
 from zoo.data.shorthand import source_name_for
 from zoo.errors import UserError, name_list
 from zoo.evaluation.metrics import score
-from zoo.features.probe import mean_loss
 from zoo.plugins import Plugins
 from zoo.training.devices import keep_freed_memory, make_accelerator
 
@@ -81,13 +80,23 @@ def evaluate_run(
     feed = Batches(bundle, bundle.splits[chosen], preprocess=saved.preprocess, batch_size=64, seed=0, shuffle=False)
     console.say(f"evaluate    {len(bundle.splits[chosen])} {chosen} images of {bundle.location}")
     return score(
-        outputs_over(model, feed, targets=bundle.targets, mean_loss=mean_loss, accelerator=accelerator),
+        outputs_over(model, feed, targets=bundle.targets, mean_loss=log_loss, accelerator=accelerator),
         split=chosen,
         classes=saved.classes,
         task=saved.task,
         thresholds=saved.thresholds,
         temperature=saved.temperature,
+        note=_how_given(saved, own_split=chosen if record is not None else ""),
     )
+
+
+def _how_given(saved: SavedModel, *, own_split: str) -> str:
+    """How labels are given, where it is not at 0.5 for all."""
+    if saved.thresholds is None:
+        return ""
+    if own_split == "val":
+        return "at thresholds that were chosen on these images: their scores are too good"
+    return "at thresholds chosen on validation images"
 
 
 def _own_data(record: RunRecord, plugins: Plugins) -> tuple[Listing, DataSource, dict[str, Any]]:

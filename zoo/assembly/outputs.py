@@ -18,6 +18,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def log_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Minus the log of the probability of the truth, the mean over images (and labels): what final scores state.
+
+    It does not depend on what was trained, so runs with different losses can be compared, and `evaluate` needs no loss.
+
+    Args:
+        logits: float32[N, K].
+        targets: int64[N], or float32[N, K] of 0 and 1.
+    """
+    if targets.is_floating_point():
+        return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    return torch.nn.functional.cross_entropy(logits, targets)
+
+
 def outputs_over(
     model: Model,
     feed: Feed,

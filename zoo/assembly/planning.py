@@ -26,15 +26,23 @@ def make_plan(session: Session, facts: DataFacts, *, model: Model, pretrained: b
     """
     config = session.config
     strategy = session.build(config.strategy)
+    fits = config.loss is not None and facts.task.value in session.facts(config.loss).get("fits_heads", ())
     plan: Plan = strategy.plan(
-        facts, network=network_facts(model), pretrained=pretrained, must_train=bool(asked_for_training(config))
+        facts,
+        network=network_facts(model),
+        pretrained=pretrained,
+        must_train=bool(asked_for_training(config, loss_fits_heads=fits)),
     )
     if config.train.epochs != "auto":
         epochs = float(config.train.epochs)
         phases = [dataclasses.replace(p, epochs=epochs) if p.kind == "train" else p for p in plan.phases]
         plan = dataclasses.replace(plan, phases=tuple(phases))
     raise_all(
-        [*without_effect(config, plan), *too_many_frozen(plan, model.spec), *cannot_grow(config, plan, model=model)]
+        [
+            *without_effect(config, plan, loss_fits_heads=fits),
+            *too_many_frozen(plan, model.spec),
+            *cannot_grow(config, plan, model=model),
+        ]
     )
     return plan
 
@@ -75,15 +83,21 @@ def cannot_grow(config: FinetuneConfig, plan: Plan, *, model: Model) -> list[Use
     return []
 
 
-def asked_for_training(config: FinetuneConfig) -> list[str]:
-    """What the user set that acts only where gradient descent runs."""
+def asked_for_training(config: FinetuneConfig, *, loss_fits_heads: bool = False) -> list[str]:
+    """What the user set that acts only where gradient descent runs.
+
+    Args:
+        config: With the origins of its values.
+        loss_fits_heads: Whether the chosen loss is also what a head on cached features is fitted by.
+    """
     keys = [key for key in config.origins if config.asked(key)]
-    found = [key for key in keys if key.partition(".")[0] in (*TRAINING_GROUPS, "augmentations", "regularizers")]
+    groups = [group for group in TRAINING_GROUPS if not (group == "loss" and loss_fits_heads)]
+    found = [key for key in keys if key.partition(".")[0] in (*groups, "augmentations", "regularizers")]
     found += [f"train.{key}" for key in TRAINING_KEYS if config.asked(f"train.{key}")]
     return found
 
 
-def without_effect(config: FinetuneConfig, plan: Plan) -> list[UserError]:
+def without_effect(config: FinetuneConfig, plan: Plan, *, loss_fits_heads: bool = False) -> list[UserError]:
     """One error for each thing asked for that this plan never uses."""
     if _trains(plan):
         return []
@@ -94,7 +108,7 @@ def without_effect(config: FinetuneConfig, plan: Plan) -> list[UserError]:
             allowed="strategies that train: lpft, full, scratch",
             do=["strategy=lpft", f"or leave {key} out"],
         )
-        for key in asked_for_training(config)
+        for key in asked_for_training(config, loss_fits_heads=loss_fits_heads)
     ]
 
 

@@ -19,7 +19,6 @@ from zoo.evaluation.report import plain_scores, render_scores, write_curves, wri
 from zoo.evaluation.thresholds import Thresholds, choose_thresholds
 from zoo.models.surgery import structural
 
-
 OWN_FOLDS = "labels given at thresholds chosen on the other four fifths of these images"
 CHOSEN = "labels given at thresholds chosen on the validation images"
 
@@ -47,8 +46,8 @@ class Scored:
 def score_splits(session: Session, trainer: Trainer, *, bundle: DataBundle) -> Scored:
     """Scores on validation and, where there is one, on test: each image once, in the weights' own preprocessing.
 
-    In a multi-label task validation chooses the thresholds at which labels are given. It is itself scored in folds, each
-    at thresholds of the others; test images at those that are saved.
+    In a multi-label task validation chooses the thresholds at which labels are given. It is itself scored in folds,
+    each at thresholds of the others; test images at those that are saved.
     """
     outputs = {split: trainer.outputs(split) for split in ("val", "test") if split in bundle.splits}
     temperature = calibrate(outputs["val"], task=bundle.task).temperature

@@ -10,7 +10,7 @@ from torch import nn
 from zoo.assembly.data import eval_feed, train_feed
 from zoo.assembly.featuring import bank_of
 from zoo.assembly.objective import make_loss, make_optimizer, make_regularizers, make_schedule, setting_of
-from zoo.assembly.outputs import outputs_over
+from zoo.assembly.outputs import log_loss, outputs_over
 from zoo.assembly.precision import PrecisionChoice
 from zoo.assembly.rates import settle_rate
 from zoo.assembly.session import Session
@@ -18,12 +18,13 @@ from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
 from zoo.contracts.model import LoadReport, Model
 from zoo.contracts.training import Phase, Plan
-from zoo.evaluation.metrics import accuracy_of
+from zoo.evaluation.average_precision import average_precisions
+from zoo.evaluation.metrics import accuracy_of, balanced_accuracy_of
 from zoo.features.heads import fit_head
 from zoo.features.probe import Labelled
 from zoo.models.build import frozen_stages, set_train
 from zoo.training.checkpoints import Checkpoints
-from zoo.training.job import Job, Limits
+from zoo.training.job import Job, Limits, Validation
 from zoo.training.loop import Loop
 
 DEFAULT_BATCH = 32
@@ -49,6 +50,8 @@ class Trainer:
         """Carries out all phases, from the one that the last checkpoint is in."""
         state = self.checkpoints.state("last") if self.session.resumed else None
         first = 0 if state is None else int(state["counters"]["phase"])
+        for phase in plan.phases:
+            self._loss(phase)  # one that can have no effect is refused before anything is computed
         for index, phase in enumerate(plan.phases):
             if index < first:
                 continue
@@ -80,6 +83,7 @@ class Trainer:
                 classes=len(bundle.classes),
                 task=bundle.task,
                 seed=session.config.train.seed,
+                balance=getattr(self._loss(phase), "balance", None),
             )
             self.model.head.to(self.device)
         row = {"phase": phase.name, "step": 0, "epoch": 0, "val_loss": fit.val_loss, "val_accuracy": fit.val_accuracy}
@@ -118,7 +122,7 @@ class Trainer:
     def _job(self, phase: Phase, index: int, watcher: Any) -> Job:
         session, config, model = self.session, self.session.config, self.model
         setting = setting_of(session, self.bundle, phase=phase, pretrained=self.pretrained)
-        loss = make_loss(session, self.bundle, setting=setting).to(self.device)
+        loss = self._loss(phase)
         regularizers = make_regularizers(session, model, phase=phase, setting=setting)
         bf16 = self.precision.bf16(train=True)
         feed = train_feed(
@@ -168,20 +172,40 @@ class Trainer:
         self.precision.bf16(train=False)
         return deadline - _SAVING_S - images * self.precision.eval_s_per_image()
 
-    def validate(self, loss: nn.Module) -> tuple[float, float]:
-        """Mean loss and accuracy on the validation images."""
-        outputs = self.outputs("val", loss, bf16=self.precision.bf16(train=False))
-        return outputs.loss, accuracy_of(outputs)
+    def _loss(self, phase: Phase) -> nn.Module:
+        """The loss, which has seen what the training images are."""
+        setting = setting_of(self.session, self.bundle, phase=phase, pretrained=self.pretrained)
+        return make_loss(self.session, self.bundle, setting=setting).to(self.device)
 
-    def outputs(self, split: str, loss: nn.Module, *, bf16: bool = False) -> Outputs:
-        """The network's answers over one split; in float32, as `evaluate` and `predict` compute."""
+    def validate(self, loss: nn.Module) -> Validation:
+        """Mean loss and accuracy on the validation images, and what chooses between epochs.
+
+        Where the loss makes up for rare classes, the balanced accuracy chooses: the plain one would take the epoch that
+        knows the common classes best. With several labels an image it is the mean average precision: thresholds are
+        chosen later.
+        """
+        outputs = self.outputs("val", loss, bf16=self.precision.bf16(train=False))
+        accuracy = accuracy_of(outputs)
+        if outputs.targets.ndim == 2:
+            ranked = average_precisions(outputs.logits, outputs.targets > 0.5)
+            if not np.isnan(ranked).all():
+                return Validation(outputs.loss, accuracy, "mean_average_precision", float(np.nanmean(ranked)))
+        elif getattr(loss, "balance", None) is not None:
+            return Validation(outputs.loss, accuracy, "balanced_accuracy", balanced_accuracy_of(outputs))
+        return Validation(outputs.loss, accuracy)
+
+    def outputs(self, split: str, loss: nn.Module | None = None, *, bf16: bool = False) -> Outputs:
+        """The network's answers over one split; in float32, as `evaluate` and `predict` compute.
+
+        Their loss is that of `loss`; None: minus the log of the probability of the truth.
+        """
         session, bundle = self.session, self.bundle
         indices = bundle.splits[split]
         return outputs_over(
             self.model,
             eval_feed(session, bundle, indices=indices, preprocess=self.model.spec.preprocess, batch_size=64),
             targets=bundle.targets,
-            mean_loss=lambda logits, targets: loss(logits, targets).mean(),
+            mean_loss=log_loss if loss is None else lambda logits, targets: loss(logits, targets).mean(),
             accelerator=session.accelerator,
             bf16=bf16,
         )

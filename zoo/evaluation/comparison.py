@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.contracts.evaluation import Interval
-from zoo.evaluation.metrics import wilson_interval
+from zoo.evaluation.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

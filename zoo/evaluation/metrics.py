@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import math
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.contracts.data import Task
-from zoo.contracts.evaluation import ClassScore, Interval, Outputs, Scores
+from zoo.contracts.evaluation import ClassScore, Interval, LabelScores, Outputs, Scores
 from zoo.errors import UserError, ZooError
+from zoo.evaluation.average_precision import average_precisions, mean_average_precision
+from zoo.evaluation.intervals import (
+    NOTHING,
+    balanced_accuracy,
+    even_trials,
+    interval_of_mean,
+    wilson_interval,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Z_95 = 1.959963984540054
-"""Quantile of the standard normal distribution that leaves 2.5 % on each side."""
-
 RESAMPLES = 1000
-"""Bootstrap samples behind the interval of the macro F1."""
+"""Bootstrap samples behind the variances of the F1 scores."""
 
 _CELLS_AT_ONCE = 2_000_000
 
@@ -33,12 +38,14 @@ def score(
     thresholds: Sequence[float] | None = None,
     temperature: float = 1.0,
     seed: int = 0,
+    given: NDArray[np.bool_] | None = None,
+    note: str = "",
 ) -> Scores:
     """All scores of one split.
 
     Accuracy, precision and recall carry Wilson intervals. The macro F1 is the mean over the classes that occur in the
-    truth or in the predictions, and carries a percentile bootstrap interval over images; since it is a mean of ratios,
-    that interval is not centred on the value, and with few images a class it lies lower.
+    truth or in the predictions; F1 scores carry Wilson's interval at the number of trials that would vary as much as
+    the bootstrap over images does (`zoo.evaluation.intervals.interval_of_mean`).
 
     Args:
         outputs: Logits float32[N, classes] with their targets.
@@ -50,6 +57,8 @@ def score(
         temperature: What the logits are divided by before they become probabilities; it matters only together with
             thresholds other than 0.5.
         seed: Of the bootstrap.
+        given: bool[N, classes], labels that were given in another way than at thresholds.
+        note: How they were given, for whoever reads the scores.
 
     Raises:
         UserError: The split is empty.
@@ -58,11 +67,22 @@ def score(
     """
     _check(outputs, split=split, classes=classes, task=task, thresholds=thresholds)
     generator = np.random.default_rng(seed)
-    if task is Task.MULTI_LABEL:
-        limits = np.full(len(classes), 0.5) if thresholds is None else np.asarray(thresholds, np.float64)
-        given = decide(outputs.logits, limits, temperature=temperature)
-        return _score_multi_label(outputs, given, split=split, classes=classes, generator=generator)
-    return _score_single_label(outputs, split=split, classes=classes, generator=generator)
+    if task is Task.SINGLE_LABEL:
+        return _score_single_label(outputs, split=split, classes=classes, generator=generator)
+    limits = np.full(len(classes), 0.5) if thresholds is None else np.asarray(thresholds, np.float64)
+    half = decide(outputs.logits, np.full(len(classes), 0.5))
+    chosen = decide(outputs.logits, limits, temperature=temperature) if given is None else given
+    scores = _score_multi_label(
+        outputs,
+        chosen,
+        half=half,
+        split=split,
+        classes=classes,
+        limits=limits if given is None else None,
+        generator=generator,
+    )
+    differs = thresholds is not None or given is not None
+    return dataclasses.replace(scores, note=note, at_half=scores.at_half if differs else None)
 
 
 def accuracy_of(outputs: Outputs) -> float:
@@ -76,23 +96,13 @@ def accuracy_of(outputs: Outputs) -> float:
     return float((given == outputs.targets.astype(bool)).all(axis=1).mean())
 
 
-def wilson_interval(right: int, count: int) -> Interval:
-    """A share with its 95 % interval; NaN where nothing was counted.
-
-    With p = right / count, n = count, z = 1.96: centre (p + z^2 / 2n) / (1 + z^2 / n), half width
-    z sqrt(p (1 - p) / n + z^2 / 4n^2) / (1 + z^2 / n).
-
-    Source: Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22 (1927).
-    """
-    if count == 0:
-        return Interval(math.nan, math.nan, math.nan)
-    share = right / count
-    scale = 1 + Z_95**2 / count
-    centre = (share + Z_95**2 / (2 * count)) / scale
-    half = Z_95 * math.sqrt(share * (1 - share) / count + Z_95**2 / (4 * count**2)) / scale
-    low = 0.0 if right == 0 else centre - half
-    high = 1.0 if right == count else centre + half
-    return Interval(share, low, high)
+def balanced_accuracy_of(outputs: Outputs) -> float:
+    """Mean recall of the classes that occur, with one label an image; for the validation after each epoch."""
+    truth = outputs.targets.astype(np.int64)
+    right = outputs.logits.argmax(axis=1) == truth
+    support = np.bincount(truth, minlength=outputs.logits.shape[1])
+    hits = np.bincount(truth, weights=right, minlength=outputs.logits.shape[1])
+    return float((hits[support > 0] / support[support > 0]).mean())
 
 
 def decide(
@@ -105,6 +115,12 @@ def decide(
     limits = temperature * np.log(thresholds / (1 - thresholds))
     answer: NDArray[np.bool_] = logits.astype(np.float64) >= limits
     return answer
+
+
+def macro_f1_of(given: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Mean F1 over the labels that occur or are given, of bool[N, classes] each; 0 where none does."""
+    f1 = f1_by_class(_label_counts(given, truth))
+    return 0.0 if np.isnan(f1).all() else float(np.nanmean(f1))
 
 
 def f1_by_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -176,33 +192,84 @@ def _score_single_label(
         count=len(truth),
         accuracy=wilson_interval(int(hits.sum()), len(truth)),
         top5=top5,
-        macro_f1=_macro_f1(confusion, _resample_cells(confusion, generator)),
+        macro_f1=_macro_f1(confusion, np.concatenate(list(_resample_cells(confusion, generator)))),
         loss=outputs.loss,
         per_class=_class_scores(
             classes, confusion, hits=hits, predicted=confusion.sum(axis=0), support=confusion.sum(axis=1)
         ),
         confusion=confusion,
+        balanced_accuracy=balanced_accuracy(hits, confusion.sum(axis=1)),
     )
 
 
 def _score_multi_label(
-    outputs: Outputs, given: NDArray[np.bool_], *, split: str, classes: Sequence[str], generator: np.random.Generator
+    outputs: Outputs,
+    given: NDArray[np.bool_],
+    *,
+    half: NDArray[np.bool_],
+    split: str,
+    classes: Sequence[str],
+    limits: NDArray[np.float64] | None,
+    generator: np.random.Generator,
 ) -> Scores:
     truth = outputs.targets.astype(bool)
-    hits = (given & truth).sum(axis=0).astype(np.int64)
-    predicted, support = given.sum(axis=0).astype(np.int64), truth.sum(axis=0).astype(np.int64)
-    nothing = len(truth) - predicted - support + hits
-    confusion = np.stack([nothing, predicted - hits, support - hits, hits], axis=1).reshape(-1, 2, 2)
+    confusion = _label_counts(given, truth)
+    chosen, at_half = _label_scores((given, half), truth, generator=generator)
+    precisions = average_precisions(outputs.logits, truth)
+    per_class = _class_scores(
+        classes,
+        confusion,
+        hits=confusion[:, 1, 1],
+        predicted=confusion[:, :, 1].sum(axis=1),
+        support=confusion[:, 1].sum(axis=1),
+    )
     return Scores(
         split=split,
         count=len(truth),
-        accuracy=wilson_interval(int((given == truth).all(axis=1).sum()), len(truth)),
+        accuracy=chosen.accuracy,
         top5=None,
-        macro_f1=_macro_f1(confusion, _resample_images(given, truth, generator=generator)),
+        macro_f1=chosen.macro_f1,
         loss=outputs.loss,
-        per_class=_class_scores(classes, confusion, hits=hits, predicted=predicted, support=support),
+        per_class=tuple(
+            dataclasses.replace(
+                entry, average_precision=float(precisions[k]), threshold=None if limits is None else float(limits[k])
+            )
+            for k, entry in enumerate(per_class)
+        ),
         confusion=confusion,
+        micro_f1=chosen.micro_f1,
+        mean_average_precision=mean_average_precision(outputs.logits, truth, generator=generator),
+        at_half=at_half,
     )
+
+
+def _label_counts(given: NDArray[np.bool_], truth: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """int64[classes, 2, 2], for each label [[TN, FP], [FN, TP]]."""
+    hits = (given & truth).sum(axis=0).astype(np.int64)
+    predicted, support = given.sum(axis=0).astype(np.int64), truth.sum(axis=0).astype(np.int64)
+    nothing = len(truth) - predicted - support + hits
+    counts: NDArray[np.int64] = np.stack([nothing, predicted - hits, support - hits, hits], axis=1).reshape(-1, 2, 2)
+    return counts
+
+
+def _label_scores(
+    decisions: Sequence[NDArray[np.bool_]], truth: NDArray[np.bool_], *, generator: np.random.Generator
+) -> list[LabelScores]:
+    """The scores of several ways to give labels, each over the same bootstrap samples."""
+    drawn = _resample_images(decisions, truth, generator=generator)
+    macro, micro = (np.concatenate(parts, axis=1) for parts in zip(*drawn, strict=True))
+    found = []
+    for given, macros, micros in zip(decisions, macro, micro, strict=True):
+        right = int((given == truth).all(axis=1).sum())
+        counts = _label_counts(given, truth)
+        found.append(
+            LabelScores(
+                accuracy=wilson_interval(right, len(truth)),
+                macro_f1=_macro_f1(counts, macros),
+                micro_f1=_macro_f1(counts.sum(axis=0, keepdims=True), micros),
+            )
+        )
+    return found
 
 
 def _class_scores(
@@ -234,17 +301,24 @@ def _rank_of_truth(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> NDA
     return rank
 
 
-def _macro_f1(confusion: NDArray[np.int64], resampled: Iterator[NDArray[np.float64]]) -> Interval:
-    """The macro F1 with the 2.5 % and 97.5 % quantiles of its bootstrap; NaN where no label occurs at all.
+def _macro_f1(confusion: NDArray[np.int64], resampled: NDArray[np.float64]) -> Interval:
+    """The macro F1 with its interval; NaN where no label occurs at all.
 
-    Source: Efron and Tibshirani, "An Introduction to the Bootstrap" (1993), section 13.3 (percentile interval).
+    What an F1 rests on is the mean of its two denominators, images of the class and images that were given it.
+
+    Args:
+        confusion: Of classes, or of labels.
+        resampled: float64[R], macro F1 of bootstrap samples, NaN where one holds no label.
     """
     f1 = f1_by_class(confusion)
     if np.isnan(f1).all():
-        return Interval(math.nan, math.nan, math.nan)
-    samples = np.concatenate(list(resampled))
-    low, high = np.nanquantile(samples, (0.025, 0.975))
-    return Interval(float(np.nanmean(f1)), float(low), float(high))
+        return NOTHING
+    if confusion.ndim == 3:
+        touched, images = confusion[:, 1].sum(axis=1) + confusion[:, :, 1].sum(axis=1), int(confusion[0].sum())
+    else:
+        touched, images = confusion.sum(axis=0) + confusion.sum(axis=1), int(confusion.sum())
+    trials = min(images, even_trials(touched / 2))
+    return interval_of_mean(float(np.nanmean(f1)), variance=float(np.nanvar(resampled)), trials=trials)
 
 
 def _mean_of_known(f1: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -275,17 +349,24 @@ def _resample_cells(confusion: NDArray[np.int64], generator: np.random.Generator
 
 
 def _resample_images(
-    given: NDArray[np.bool_], truth: NDArray[np.bool_], *, generator: np.random.Generator
-) -> Iterator[NDArray[np.float64]]:
-    """Macro F1 of bootstrap samples over images, in pieces; labels of one image stay together."""
+    decisions: Sequence[NDArray[np.bool_]], truth: NDArray[np.bool_], *, generator: np.random.Generator
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Macro and micro F1 of bootstrap samples over images, float64[decisions, R] each, in pieces.
+
+    Labels of one image stay together.
+    """
     count = len(truth)
-    hits = (given & truth).astype(np.float32)
-    touched = given.astype(np.float32) + truth.astype(np.float32)
+    hits = [(given & truth).astype(np.float32) for given in decisions]
+    touched = [given.astype(np.float32) + truth.astype(np.float32) for given in decisions]
     for resamples in _pieces(max(truth.shape)):
         # float32 counts are exact below 2^24 images.
         weights = generator.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float32)
-        hit_counts, touched_counts = (weights @ hits).astype(np.int64), (weights @ touched).astype(np.int64)
-        yield _mean_of_known(_ratio(2 * hit_counts, touched_counts))
+        macro, micro = [], []
+        for own, any_of in zip(hits, touched, strict=True):
+            drawn, whole = (weights @ own).astype(np.int64), (weights @ any_of).astype(np.int64)
+            macro.append(_mean_of_known(_ratio(2 * drawn, whole)))
+            micro.append(_ratio(2 * drawn.sum(axis=1), whole.sum(axis=1)))
+        yield np.stack(macro), np.stack(micro)
 
 
 def _pieces(width: int) -> Iterator[int]:

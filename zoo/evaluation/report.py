@@ -67,18 +67,38 @@ def plain_scores(scores: Scores) -> dict[str, Any]:
         "accuracy": _plain_interval(scores.accuracy),
         "top5": None if scores.top5 is None else _plain_interval(scores.top5),
         "macro_f1": _plain_interval(scores.macro_f1),
-        "classes": [
-            {
-                "name": entry.name,
-                "support": entry.support,
-                "precision": _plain_interval(entry.precision),
-                "recall": _plain_interval(entry.recall),
-                "f1": _plain(entry.f1),
-            }
-            for entry in scores.per_class
-        ],
+        **_plain_of_task(scores),
+        "classes": [_plain_class(entry) for entry in scores.per_class],
         "confusion": scores.confusion.tolist(),
     }
+
+
+def _plain_of_task(scores: Scores) -> dict[str, Any]:
+    """What only the scores of one kind of task hold."""
+    found: dict[str, Any] = {
+        name: _plain_interval(interval)
+        for name in ("balanced_accuracy", "micro_f1", "mean_average_precision")
+        if (interval := getattr(scores, name)) is not None
+    }
+    if scores.at_half is not None:
+        half = scores.at_half
+        found["at_half"] = {name: _plain_interval(getattr(half, name)) for name in ("accuracy", "macro_f1", "micro_f1")}
+    if scores.note:
+        found["note"] = scores.note
+    return found
+
+
+def _plain_class(entry: ClassScore) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": entry.name,
+        "support": entry.support,
+        "precision": _plain_interval(entry.precision),
+        "recall": _plain_interval(entry.recall),
+        "f1": _plain(entry.f1),
+    }
+    if entry.average_precision is not None:
+        found |= {"average_precision": _plain(entry.average_precision), "threshold": entry.threshold}
+    return found
 
 
 def render_scores(scores: Scores, *, most: int = 25) -> list[str]:
@@ -94,7 +114,10 @@ def render_scores(scores: Scores, *, most: int = 25) -> list[str]:
     lines.append(f"  {exact:<16} {_range(scores.accuracy)}")
     if scores.top5 is not None:
         lines.append(f"  {'top 5':<16} {_range(scores.top5)}")
+    if scores.balanced_accuracy is not None and len({entry.support for entry in scores.per_class}) > 1:
+        lines.append(f"  {'balanced':<16} {_range(scores.balanced_accuracy)}  (mean recall of the classes)")
     lines.append(f"  {'macro F1':<16} {_range(scores.macro_f1)}")
+    lines += _label_lines(scores)
     shown = list(scores.per_class)
     if len(shown) > most:
         shown = sorted(shown, key=lambda entry: 2.0 if math.isnan(entry.f1) else entry.f1)[:most]
@@ -105,16 +128,39 @@ def render_scores(scores: Scores, *, most: int = 25) -> list[str]:
     return lines
 
 
+def _label_lines(scores: Scores) -> list[str]:
+    """What a multi-label task has beside the macro F1."""
+    if scores.micro_f1 is None or scores.mean_average_precision is None:
+        return []
+    lines = [
+        f"  {'micro F1':<16} {_range(scores.micro_f1)}",
+        f"  {'mean AP':<16} {_range(scores.mean_average_precision)}",
+    ]
+    if scores.note:
+        lines.append(f"  {scores.note}")
+    half = scores.at_half
+    if half is not None:
+        lines.append(
+            f"  at 0.5 for all: all labels right {_range(half.accuracy)}, macro F1 {_range(half.macro_f1)}, "
+            f"micro F1 {_range(half.micro_f1)}"
+        )
+    return lines
+
+
 def _class_lines(shown: Sequence[ClassScore], *, heading: str) -> list[str]:
     from rich.cells import cell_len, set_cell_size
 
     names = [printable(entry.name) for entry in shown]
     width = min(30, max(map(cell_len, (heading, *names)), default=0))
-    lines = [f"  {heading:<{width}} {'images':>7}  {'precision':<22} {'recall':<22} {'F1':>6}"]
+    ranked = any(entry.average_precision is not None for entry in shown)
+    cut = any(entry.threshold is not None for entry in shown)
+    more = f" {'AP':>6}" * ranked + f" {'from':>6}" * cut
+    lines = [f"  {heading:<{width}} {'images':>7}  {'precision':<22} {'recall':<22} {'F1':>6}{more}"]
     for name, entry in zip(names, shown, strict=True):
+        more = f" {_percent(entry.average_precision):>6}" * ranked + f" {entry.threshold or 0:>6.3f}" * cut
         lines.append(
             f"  {set_cell_size(name, width)} {entry.support:>7}  {_range(entry.precision):<22} "
-            f"{_range(entry.recall):<22} {_decimal(100 * entry.f1, 1):>6}"
+            f"{_range(entry.recall):<22} {_percent(entry.f1):>6}{more}"
         )
     return lines
 
@@ -137,6 +183,10 @@ def _range(interval: Interval) -> str:
     if math.isnan(interval.value):
         return "-"
     return f"{100 * interval.value:.1f} % ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else _decimal(100 * share, 1)
 
 
 def _decimal(value: float, places: int) -> str:
@@ -166,10 +216,12 @@ def _label_counts(scores: Scores) -> list[list[object]]:
 
 def _class_rows(scores: Scores) -> list[list[object]]:
     measures = [f"{name}{end}" for name in ("precision", "recall") for end in ("", "_low", "_high")]
-    rows: list[list[object]] = [["class", "support", *measures, "f1"]]
+    ranked = [name for name in ("average_precision", "threshold") if scores.confusion.ndim == 3]
+    rows: list[list[object]] = [["class", "support", *measures, "f1", *ranked]]
     for entry in scores.per_class:
         numbers = [getattr(part, end) for part in (entry.precision, entry.recall) for end in ("value", "low", "high")]
-        cells = ["" if math.isnan(number) else round(number, 6) for number in (*numbers, entry.f1)]
+        numbers += [entry.f1, *(getattr(entry, name) for name in ranked)]
+        cells = ["" if number is None or math.isnan(number) else round(number, 6) for number in numbers]
         rows.append([entry.name, entry.support, *cells])
     return rows
 

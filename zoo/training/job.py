@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -16,8 +16,25 @@ from zoo.contracts.training import Feed, Phase, Regularizer, Schedule, Watcher
 from zoo.training.checkpoints import Checkpoints
 from zoo.training.inference import Normalise
 
-Validate = Callable[[], tuple[float, float]]
-"""Runs the network over the validation images: (mean loss, accuracy)."""
+
+class Validation(NamedTuple):
+    """What the validation images say of the network.
+
+    Attributes:
+        loss: Mean over the images.
+        accuracy: Share of right answers.
+        measure: Name of what chooses between epochs in place of the accuracy, or "".
+        value: Its value; the higher the better.
+    """
+
+    loss: float
+    accuracy: float
+    measure: str = ""
+    value: float = math.nan
+
+
+Validate = Callable[[], Validation | tuple[float, float]]
+"""Runs the network over the validation images: (mean loss, accuracy), and what else may choose."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from torch import nn
 
 from zoo.contracts.training import RawBatch, StepView
 from zoo.errors import Interrupted, UserError, ZooError
-from zoo.training.job import Counters, Job
+from zoo.training.job import Counters, Job, Validation
 from zoo.training.passes import Passes
 from zoo.training.second_pass import second_pass
 from zoo.training.tally import Step, Tally
@@ -167,19 +167,20 @@ class Loop:
         job, c = self.job, self.counters
         averages = [regularizer for _, regularizer in job.having("swapped_in")]
         with averages[0].swapped_in(job.model) if averages else nullcontext():
-            loss, accuracy = job.validate()
-            better = self._keep_if_better(loss, accuracy)
+            found = Validation(*job.validate())
+            better = self._keep_if_better(*found)
         c.since_best = 0 if better else c.since_best + 1
         if hasattr(job.schedule, "observe"):
-            job.schedule.observe(loss)
+            job.schedule.observe(found.loss)
         row = {
             "phase": job.phase.name,
             "step": c.step,
             "epoch": c.step / self.steps_per_epoch,
             "train_loss": c.epoch_loss / max(1, c.epoch_seen),
             "train_accuracy": c.epoch_right / max(1, c.epoch_seen),
-            "val_loss": loss,
-            "val_accuracy": accuracy,
+            "val_loss": found.loss,
+            "val_accuracy": found.accuracy,
+            **({f"val_{found.measure}": found.value} if found.measure else {}),
             "lr": max(group["lr"] for group in job.optimizer.param_groups),
             "seconds": round(self._seconds(), 3),
         }
@@ -188,12 +189,14 @@ class Loop:
             job.watcher.validated(row)
         self._save("last")
 
-    def _keep_if_better(self, loss: float, accuracy: float) -> bool:
-        """By accuracy, then by loss: several epochs often agree on every image of a small validation set."""
+    def _keep_if_better(self, loss: float, accuracy: float, measure: str = "", value: float = math.nan) -> bool:
+        """By accuracy, or the measure that stands in for it; then by loss: several epochs often agree on every image of
+        a small validation set."""
         c = self.counters
-        if (accuracy, -loss) <= (c.best_accuracy, -c.best_loss):
+        chosen_by = value if measure else accuracy
+        if (chosen_by, -loss) <= (c.best_accuracy, -c.best_loss):
             return False
-        c.best_accuracy, c.best_loss, c.best_step = accuracy, loss, c.step
+        c.best_accuracy, c.best_loss, c.best_step = chosen_by, loss, c.step
         self._save("best", weights_only=True)
         return True
 
