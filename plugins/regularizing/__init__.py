@@ -1,1 +1,1 @@
-"""The built-in regularizers, by where they act: network, penalty, batch, step, average."""
+"""The built-in regularizers, by where they act: network, penalty, batch, gradient, step, average."""

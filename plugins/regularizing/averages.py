@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,39 @@ class _Average:
         for name, kept in self._kept.items():
             kept.copy_(state[f"kept.{name}"])
         self._updates = int(state["updates"])
+
+
+class SWA(_Average):
+    """Averages the weights of the last part of a phase, each step counting the same.
+
+    From the step on at which the share `start` of the phase is over, the average after n steps is their mean:
+    a += (w - a) / n. Before, the network's own weights are validated and kept.
+
+    Source: arXiv:1803.05407 (Izmailov et al. 2018, algorithm 1). Deviations: every step is averaged, not one an epoch,
+    since a fine-tuning has few epochs; the learning rate is left to the schedule (the paper holds it constant or cycles
+    it: `schedule=constant` does); BatchNorm's statistics are averaged too, in place of the paper's pass over the data
+    (`torch.optim.swa_utils.update_bn`), which a run would need before every validation.
+
+    Args:
+        start: Share of the phase that is over when averaging begins, in [0, 1).
+    """
+
+    def __init__(self, *, start: float = 0.75) -> None:
+        check_range(start, where="regularizers.swa.start", low=0, high=1, below=True)
+        super().__init__()
+        self.start = start
+
+    def after_step(self, model: Model, moment: Moment) -> None:
+        """Takes one step's weights into the mean, once it is time."""
+        if moment.step + 1 > self.start * moment.steps:
+            self._updates += 1
+            self._move(model.module, 1 / self._updates)
+
+    @contextmanager
+    def swapped_in(self, model: Model) -> Iterator[None]:
+        """Inside, the network carries the average, where it has begun; behind it, its own weights again."""
+        with super().swapped_in(model) if self._updates else nullcontext():
+            yield
 
 
 class EMA(_Average):

@@ -1,4 +1,4 @@
-"""Regularizers that change a batch: label smoothing and mixup."""
+"""Regularizers that change the targets of a batch, or blend its images: label smoothing and mixup."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LabelSmoothing:
         Raises:
             UserError: The loss takes class numbers only.
         """
-        _check_loss(setting, "label_smoothing")
+        check_loss(setting, "label_smoothing")
         self._multi_label = setting.task == Task.MULTI_LABEL
 
     def change_batch(self, batch: Batch, generator: torch.Generator, classes: int) -> Batch:
@@ -74,13 +74,8 @@ class Mixup:
         Raises:
             UserError: The backbone is frozen and its features are cached, or the loss takes class numbers only.
         """
-        if setting.trainable == "head":
-            raise no_effect(
-                "mixup while only the head is fitted, on features that were computed once,",
-                where="regularizers.mixup",
-                do=["train the backbone too: strategy=full or strategy=lpft", "leave mixup out"],
-            )
-        _check_loss(setting, "mixup")
+        check_images(setting, "mixup")
+        check_loss(setting, "mixup")
 
     def change_batch(self, batch: Batch, generator: torch.Generator, classes: int) -> Batch:
         """The blended batch, with targets float32[B, classes]."""
@@ -102,8 +97,26 @@ def soften(targets: Tensor, classes: int) -> Tensor:
     return nn.functional.one_hot(targets, classes).to(torch.float32)
 
 
-def _check_loss(setting: Setting, name: str) -> None:
-    """Refuses a single-label loss that takes class numbers only."""
+def check_images(setting: Setting, name: str) -> None:
+    """Refuses a setting in which no images pass through the network.
+
+    Raises:
+        UserError: The backbone is frozen and its features are cached.
+    """
+    if setting.trainable == "head":
+        raise no_effect(
+            f"{name} while only the head is fitted, on features that were computed once,",
+            where=f"regularizers.{name}",
+            do=["train the backbone too: strategy=full or strategy=lpft", f"leave {name} out"],
+        )
+
+
+def check_loss(setting: Setting, name: str) -> None:
+    """Refuses a single-label loss that takes class numbers only.
+
+    Raises:
+        UserError: The chosen loss is one.
+    """
     if setting.task == Task.SINGLE_LABEL and not setting.loss_takes_soft_targets:
         raise UserError(
             f"{name} makes targets that are shares of classes, and the chosen loss takes class numbers only",

@@ -1,13 +1,14 @@
-"""Penalties on the size of weights and features: L1 and L2."""
+"""Penalties on the size of weights and features: L1, L2, and both at once."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from zoo_plugins.option_checks import check_choice, check_range, no_effect
+from zoo_plugins.regularizing.parts import biases, kernels
+from zoo_plugins.regularizing.recording import HeadInput
 
 from zoo.contracts.model import Model
 from zoo.contracts.training import Setting
@@ -16,26 +17,14 @@ PenaltyTarget = Literal["kernel", "bias", "activity"]
 
 
 class _Penalty:
-    """What L1 and L2 share: which tensors are measured, and how a penalty without effect is found.
-
-    Args:
-        factor: Weight of the penalty in the loss, above 0.
-        on: `kernel` measures all trainable parameters of two or more dimensions (weights of convolutions and linear
-            layers, embeddings). `bias` measures the trainable one-dimensional parameters whose name ends in `bias`,
-            without those of normalisation layers (whose weight is one-dimensional too). `activity` measures the
-            features that enter the head, divided by the number of images in the batch.
-    """
+    """What L1 and L2 share: which tensors are measured, and how a penalty without effect is found."""
 
     name: str
 
-    def __init__(self, *, factor: float = 1e-4, on: PenaltyTarget = "kernel") -> None:
-        where = f"regularizers.{self.name}"
-        if factor == 0:
-            raise no_effect(f"{self.name} with factor=0", where=f"{where}.factor", do="raise factor, or leave it out")
-        check_range(factor, where=f"{where}.factor", low=0, high=float("inf"), above=True)
-        check_choice(on, where=f"{where}.on", choices=("kernel", "bias", "activity"))
-        self.factor, self.on = factor, on
-        self._features = _Recorder()
+    def __init__(self, on: PenaltyTarget) -> None:
+        check_choice(on, where=f"regularizers.{self.name}.on", choices=("kernel", "bias", "activity"))
+        self.on = on
+        self._features = HeadInput()
 
     def check(self, setting: Setting) -> None:
         """Refuses `activity` where the features are fixed.
@@ -53,7 +42,11 @@ class _Penalty:
     def change_model(self, model: Model) -> None:
         """Lets the features be seen as they enter the head, ahead of any dropout there."""
         if self.on == "activity":
-            model.head.register_forward_pre_hook(self._features, prepend=True)
+            self._features.attach(model)
+
+    def restore_model(self, model: Model) -> None:
+        """Looks at them no longer."""
+        self._features.detach()
 
     def penalty(self, model: Model) -> Tensor:
         """The penalty of this step, float32[].
@@ -63,18 +56,19 @@ class _Penalty:
         """
         if self.on == "activity":
             features = self._features.take()
-            return self.factor * self._measure(features) / len(features)
+            return self._measure(features.float()) / len(features)
         measured = kernels(model.module) if self.on == "kernel" else biases(model.module)
-        terms = [self._measure(parameter) for parameter in measured]
+        terms = [self._measure(parameter.float()) for parameter in measured]
         if not terms:
             raise no_effect(
                 f"{self.name} on a network none of whose {self.on} parameters is trained",
                 where=f"regularizers.{self.name}.on",
                 do=f"choose another value for on, or leave {self.name} out",
             )
-        return self.factor * torch.stack(terms).sum()
+        return torch.stack(terms).sum()
 
     def _measure(self, values: Tensor) -> Tensor:
+        """The weighted measure of one tensor, float32[]."""
         raise NotImplementedError
 
 
@@ -85,17 +79,19 @@ class L1(_Penalty):
 
     Args:
         factor: Weight of the penalty in the loss, above 0.
-        on: `kernel`: all trainable parameters of two or more dimensions. `bias`: trainable biases, without those of
-            normalisation layers. `activity`: the features that enter the head.
+        on: `kernel`: all trainable parameters of two or more dimensions (weights of convolutions and linear layers,
+            embeddings). `bias`: trainable biases, without those of normalisation layers. `activity`: the features that
+            enter the head. For several at once: `'regularizers=[l1,l1@2]' regularizers.l1@2.on=bias`.
     """
 
     name = "l1"
 
     def __init__(self, *, factor: float = 1e-5, on: PenaltyTarget = "kernel") -> None:
-        super().__init__(factor=factor, on=on)
+        self.factor = _checked(factor, name=self.name)
+        super().__init__(on)
 
     def _measure(self, values: Tensor) -> Tensor:
-        return values.float().abs().sum()
+        return self.factor * values.abs().sum()
 
 
 class L2(_Penalty):
@@ -106,52 +102,53 @@ class L2(_Penalty):
 
     Args:
         factor: Weight of the penalty in the loss, above 0.
-        on: `kernel`: all trainable parameters of two or more dimensions. `bias`: trainable biases, without those of
-            normalisation layers. `activity`: the features that enter the head.
+        on: `kernel`: all trainable parameters of two or more dimensions (weights of convolutions and linear layers,
+            embeddings). `bias`: trainable biases, without those of normalisation layers. `activity`: the features that
+            enter the head. For several at once: `'regularizers=[l2,l2@2]' regularizers.l2@2.on=bias`.
     """
 
     name = "l2"
 
+    def __init__(self, *, factor: float = 1e-4, on: PenaltyTarget = "kernel") -> None:
+        self.factor = _checked(factor, name=self.name)
+        super().__init__(on)
+
     def _measure(self, values: Tensor) -> Tensor:
-        return values.float().square().sum()
+        return self.factor * values.square().sum()
 
 
-class _Recorder:
-    """A forward pre-hook that keeps what entered a module in the last training pass until it is taken."""
+class ElasticNet(_Penalty):
+    """Adds l1 * sum(|w|) + l2 * sum(w^2) to the loss, or the same of the features h, divided by the batch size B.
 
-    def __init__(self) -> None:
-        self._seen: Tensor | None = None
+    Source: Zou and Hastie 2005, Regularization and variable selection via the elastic net; sums and the division by the
+    batch size are those of Keras' `L1L2`. Deviation: no scaling by 1 + l2 afterwards, as in every network library.
 
-    def __call__(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        if module.training and torch.is_grad_enabled():
-            self._seen = inputs[0]
+    Args:
+        l1: Weight of the absolute values, above 0.
+        l2: Weight of the squares, above 0.
+        on: `kernel`: all trainable parameters of two or more dimensions. `bias`: trainable biases, without those of
+            normalisation layers. `activity`: the features that enter the head.
+    """
 
-    def take(self) -> Tensor:
-        """The features, once: keeping them would keep the whole graph of the step.
+    name = "elastic_net"
 
-        Raises:
-            RuntimeError: No training pass went through the module since the last time.
-        """
-        seen, self._seen = self._seen, None
-        if seen is None:
-            raise RuntimeError("a penalty on features was asked for with no forward pass in training mode before it")
-        return seen
+    def __init__(self, *, l1: float = 1e-5, l2: float = 1e-4, on: PenaltyTarget = "kernel") -> None:
+        for key, value, alone in (("l1", l1, "l2"), ("l2", l2, "l1")):
+            where = f"regularizers.{self.name}.{key}"
+            if value == 0:
+                raise no_effect(f"elastic_net with {key}=0", where=where, do=f"regularizers=[{alone}] does the rest")
+            check_range(value, where=where, low=0, high=float("inf"), above=True)
+        self.l1, self.l2 = l1, l2
+        super().__init__(on)
 
-    def __getstate__(self) -> Mapping[str, Any]:
-        return {"_seen": None}  # a tensor inside a graph can neither be copied nor pickled
-
-
-def kernels(module: nn.Module) -> Iterator[nn.Parameter]:
-    """Trainable parameters of two or more dimensions."""
-    return (p for p in module.parameters() if p.requires_grad and p.ndim >= 2)
+    def _measure(self, values: Tensor) -> Tensor:
+        return self.l1 * values.abs().sum() + self.l2 * values.square().sum()
 
 
-def biases(module: nn.Module) -> Iterator[nn.Parameter]:
-    """Trainable one-dimensional parameters named `...bias`, without those of normalisation layers."""
-    for owner in module.modules():
-        weight = getattr(owner, "weight", None)
-        if isinstance(weight, Tensor) and weight.ndim == 1:
-            continue
-        for name, parameter in owner.named_parameters(recurse=False):
-            if parameter.requires_grad and parameter.ndim == 1 and name.endswith("bias"):
-                yield parameter
+def _checked(factor: float, *, name: str) -> float:
+    """The factor itself, where it is above 0."""
+    where = f"regularizers.{name}.factor"
+    if factor == 0:
+        raise no_effect(f"{name} with factor=0", where=where, do="raise factor, or leave it out")
+    check_range(factor, where=where, low=0, high=float("inf"), above=True)
+    return factor

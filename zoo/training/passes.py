@@ -50,8 +50,9 @@ class Passes:
         job = self.job
         images, targets = to_device(raw, job.accelerator.device, normalise=job.normalise)
         batch = Batch(images, targets)
+        generator = self.moment(step, steps=steps).generator  # one for all: each draws anew, not what another drew
         for _, regularizer in job.having("change_batch"):
-            batch = regularizer.change_batch(batch, self.moment(step, steps=steps).generator, job.classes)
+            batch = regularizer.change_batch(batch, generator, job.classes)
         return batch
 
     def forward_backward(self, raw: RawBatch, batch: Batch, *, step: int) -> PassValues:
