@@ -81,7 +81,7 @@ class L1(_Penalty):
         factor: Weight of the penalty in the loss, above 0.
         on: `kernel`: all trainable parameters of two or more dimensions (weights of convolutions and linear layers,
             embeddings). `bias`: trainable biases, without those of normalisation layers. `activity`: the features that
-            enter the head. For several at once: `'regularizers=[l1,l1@2]' regularizers.l1@2.on=bias`.
+            enter the head. For several at once: `'regularizers=[l1,l1@2]' regularizers.l1_2.on=bias`.
     """
 
     name = "l1"
@@ -104,7 +104,7 @@ class L2(_Penalty):
         factor: Weight of the penalty in the loss, above 0.
         on: `kernel`: all trainable parameters of two or more dimensions (weights of convolutions and linear layers,
             embeddings). `bias`: trainable biases, without those of normalisation layers. `activity`: the features that
-            enter the head. For several at once: `'regularizers=[l2,l2@2]' regularizers.l2@2.on=bias`.
+            enter the head. For several at once: `'regularizers=[l2,l2@2]' regularizers.l2_2.on=bias`.
     """
 
     name = "l2"

@@ -88,3 +88,11 @@ def test_set_value_rebuilds_a_tree_from_its_leaves(tree: dict[str, Any]) -> None
     for key, value in leaves(tree):
         set_value(rebuilt, key, value=value)
     assert rebuilt == tree
+
+
+def test_second_copy_is_named_by_the_key_that_it_has() -> None:
+    """`'augmentations=[flip,flip@2]'`: an `@` cannot stand in a key, so its options are under `flip_2`."""
+    values = VALUES | {"augmentations": {"flip": {"name": "zoo/flip", "p": 0.5}, "flip_2": {"name": "zoo/flip"}}}
+    word = Word("augmentations.flip@2.p", "1")
+    _, errors = check_keys([word], values, broken=frozenset(), has=lambda group, name: True)
+    assert [error.do for error in errors] == [("write augmentations.flip_2.p",)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from zoo.config.source import short_key
 from zoo.config.words import Word
 from zoo.errors import UserError, name_list, nearest
 from zoo.kinds import BY_GROUP
@@ -91,6 +92,12 @@ def _unknown(
 ) -> UserError:
     """What is wrong with a key of which `path` exists and `part` does not."""
     kind = BY_GROUP.get(path[0]) if len(path) == 1 else None
+    if kind is not None and kind.many and short_key(part) != part and short_key(part) in node:
+        return UserError(
+            f"{word.key!r}: the options of {part} stand under another key",
+            where=str(word),
+            do=f"write {word.key.replace(part, short_key(part), 1)}",
+        )
     if kind is not None and kind.many and has(path[0], part):
         return UserError(
             f"{word.key!r}: {part} is not among the chosen {path[0]}",
