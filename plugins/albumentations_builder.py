@@ -76,15 +76,12 @@ class LibraryTransform(AlbumentationsOp):
             return
         if channels < COLOUR and self._acts_on(COLOUR):
             raise no_effect(
-                f"on gray images, albumentations' {self.name}",
-                where=f"augmentations.{self.name}",
-                do=[f"leave {self.name} out", "set data.channels=3, if the images have colours"],
+                f"on {KINDS[channels]}, albumentations' {self.name}", where=self._where, do=self._ways_out(channels)
             )
         others = ", ".join(p.name for p in options(self.name) if p.name != "p")
+        ways = [f"set another of its options: {others}"] if others else []
         raise no_effect(
-            f"albumentations' {self.name} with these options",
-            where=f"augmentations.{self.name}",
-            do=f"set another of its options: {others}" if others else f"leave {self.name} out",
+            f"albumentations' {self.name} with these options", where=self._where, do=[*ways, f"leave {self.name} out"]
         )
 
     def _check_image(self, channels: int) -> None:
@@ -100,12 +97,16 @@ class LibraryTransform(AlbumentationsOp):
         for side_px in self._sides_px():
             try:
                 acted.append(self._changes(_made_up(side_px, channels)))
-            except UserError as error:
-                refusals.append(error)
+            except _Refusal as refusal:
+                refusals.append(refusal)
             if True in acted:
                 return True
         if not acted:
-            raise refusals[0]
+            raise UserError(
+                f"albumentations' {self.name} with these options does not work on {KINDS[channels]}: {refusals[0]}",
+                where=self._where,
+                do=self._ways_out(channels),
+            )
         return False
 
     def _sides_px(self) -> Iterator[int]:
@@ -123,33 +124,42 @@ class LibraryTransform(AlbumentationsOp):
             return any(result.shape != image.shape or bool((result != image).any()) for result in results)
 
     def _change(self, image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-        return self._result(image, seed=int(rng.integers(2**63)))
+        try:
+            return self._result(image, seed=int(rng.integers(2**63)))
+        except _Refusal as refusal:
+            height, width, channels = image.shape
+            raise UserError(
+                f"albumentations' {self.name} with these options does not work on {KINDS[channels]} of {width} x "
+                f"{height} px: {refusal}",
+                where=self._where,
+                do=self._ways_out(channels),
+            ) from refusal
 
     def _result(self, image: NDArray[np.uint8], *, seed: int, force_apply: bool = False) -> NDArray[np.uint8]:
         """uint8[H', W', C] of one image.
 
         Raises:
-            UserError: The transform refuses the image, or gives something else than an image of its channels.
+            _Refusal: The transform refuses the image, or gives something else than an image of its channels.
         """
         [transform] = self._transforms
         transform.set_random_seed(seed)
         try:
             result = transform(image=image, force_apply=force_apply)["image"]
         except Exception as error:  # it refuses images with every kind of exception, some of its own
-            raise self._refused(image, said=str(error) or type(error).__name__) from error
+            raise _Refusal(str(error).partition("\n")[0] or type(error).__name__) from error
         result = result[:, :, None] if result.ndim < image.ndim else result
         if result.dtype != image.dtype or result.shape[2] != image.shape[2]:
-            raise self._refused(image, said=f"it makes {result.dtype}[H, W, {result.shape[2]}]")
+            raise _Refusal(f"it makes {result.dtype}[H, W, {result.shape[2]}]")
         return cast("NDArray[np.uint8]", result)
 
-    def _refused(self, image: NDArray[np.uint8], *, said: str) -> UserError:
-        height, width, channels = image.shape
-        return UserError(
-            f"albumentations' {self.name} with these options does not work on {KINDS[channels]} of {width} x {height} "
-            f"px: {' '.join(said.split())}",
-            where=f"augmentations.{self.name}",
-            do=[f"leave {self.name} out", "choose other options; `python -m zoo plugins show` has them all"],
-        )
+    @property
+    def _where(self) -> str:
+        return f"augmentations.{self.name}"
+
+    def _ways_out(self, channels: int) -> list[str]:
+        colours = ["set data.channels=3, if the images have colours"] if channels < COLOUR else []
+        shown = f"choose other options: `python -m zoo plugins show {self.name}` lists them"
+        return [f"leave {self.name} out", shown, *colours]
 
     def _build(self) -> list[Any]:
         [(name, arguments)] = self._recipe
@@ -158,6 +168,10 @@ class LibraryTransform(AlbumentationsOp):
         except (UserWarning, ValueError, TypeError) as error:
             raise_all(_misfits(name, arguments, error=error))
             raise
+
+
+class _Refusal(Exception):
+    """albumentations will not change an image as it is; the message is its own."""
 
 
 def _misfits(name: str, arguments: Mapping[str, Any], *, error: Exception) -> list[UserError]:
