@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 from zoo.errors import PluginError, UserError, name_list, nearest
 from zoo.kinds import BY_NAME
 
-FIRST_PARTY = ("zoo", "torch", "timm", "torchvision")
+FIRST_PARTY = ("zoo", "torch", "timm", "torchvision", "albumentations")
 """Namespaces of this project's own plugins; where they share a bare name, the earlier one owns it."""
 
 RESERVED = (*FIRST_PARTY, "published")
