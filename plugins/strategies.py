@@ -10,9 +10,10 @@ from zoo.plugins import Register
 def register_strategies(register: Register) -> None:
     """`auto` chooses among the others by what the data offer."""
     home = "zoo_plugins.strategy_plans"
+    parts = "zoo_plugins.strategy_parts"
     register(
         "auto",
-        f"{home}:Auto",
+        "zoo_plugins.strategy_auto:Auto",
         summary="chooses by images per class and prints its rule",
         source="zoo: benchmarks/strategies.md",
     )
@@ -39,4 +40,34 @@ def register_strategies(register: Register) -> None:
         f"{home}:FromScratch",
         summary="all values random: no transfer",
         source="arXiv:1502.01852",
+    )
+    register(
+        "gradual",
+        f"{parts}:GradualUnfreezing",
+        summary="head first, then the stages from the head on, thawed group by group",
+        source="arXiv:1801.06146",
+    )
+    register(
+        "surgical",
+        f"{parts}:Surgical",
+        summary="only the first, middle or last stages, and the head",
+        source="arXiv:2210.11466",
+    )
+    register(
+        "bitfit",
+        f"{parts}:BiasOnly",
+        summary="only biases, and the head",
+        source="arXiv:2106.10199",
+    )
+    register(
+        "norm",
+        f"{parts}:NormOnly",
+        summary="only scales and shifts of norms, and the head",
+        source="arXiv:2003.00152",
+    )
+    register(
+        "lora",
+        f"{parts}:LowRankAdapters",
+        summary="low-rank adapters on linear layers or convolutions, merged at the end; needs peft",
+        source="arXiv:2106.09685",
     )

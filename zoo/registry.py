@@ -166,7 +166,10 @@ def _evaluated(annotation: Any, target: Callable[..., Any]) -> Any:
     made_by = inspect.getattr_static(target, "__init__") if isinstance(target, type) else target
     function = inspect.unwrap(made_by)
     home = sys.modules.get(getattr(function, "__module__", None) or "", typing)
-    scope = getattr(function, "__globals__", vars(home))
+    scope: dict[str, Any] = {}
+    for owner in reversed(inspect.getmro(target) if isinstance(target, type) else ()):
+        scope |= vars(sys.modules.get(owner.__module__, typing))  # a dataclass's __init__ takes fields of its bases
+    scope |= getattr(function, "__globals__", vars(home))
     holder = type("Holder", (), {"__annotations__": {"value": annotation}})
     return typing.get_type_hints(holder, globalns=scope, include_extras=True)["value"]
 

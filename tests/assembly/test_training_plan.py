@@ -7,15 +7,17 @@ import dataclasses
 import pytest
 
 from zoo.assembly.network import SMALLEST_INPUT_PX, input_size
-from zoo.assembly.planning import asked_for_training, cannot_grow, too_many_frozen, without_effect
+from zoo.assembly.planning import asked_for_training, cannot_grow, with_epochs, without_effect
 from zoo.assembly.session import seconds_of
 from zoo.config.compose import configure
 from zoo.contracts.data import DataFacts, Task
+from zoo.contracts.model import NetworkFacts
 from zoo.contracts.training import Phase, Plan
 from zoo.errors import UserError
 from zoo.plugins import load_plugins
 
 FACTS = DataFacts("x", 3, Task.SINGLE_LABEL, 3, 300, 90, 100, 200)
+NETWORK = NetworkFacts("x/net", ("c1", "c3", "c5", "f6"), 60_300, 32, norm_layers=2, linear_layers=3, biases=4)
 HEAD_ONLY = Plan("probe", (Phase("probe", "fit_head"),), "")
 TRAINS = Plan("full", (Phase("full", "train", epochs=1),), "")
 
@@ -49,13 +51,16 @@ def test_without_effect_names_each_key_once(plugins):
 
 @pytest.mark.parametrize("name", ["full", "lpft"])
 def test_freezing_is_planned_for_training_alone_and_fits_the_network(plugins, name):
-    spec = plugins.registry.get("model", "lenet5").build(classes=2, channels=1, image_size=None).spec
-    plan = strategy(plugins, name, freeze_stages=4).plan(FACTS, pretrained=True)
-    assert [phase.freeze_stages for phase in plan.phases if phase.kind == "train"] == [4]
-    assert too_many_frozen(plan, spec) == []
-    (error,) = too_many_frozen(strategy(plugins, name, freeze_stages=5).plan(FACTS, pretrained=True), spec)
-    assert (error.where, error.allowed) == ("strategy.freeze_stages=5", "0 to 4")
-    assert "c1, c3, c5, f6" in error.what
+    plan = strategy(plugins, name, freeze_stages=4).plan(FACTS, network=NETWORK, pretrained=True)
+    assert [phase.frozen for phase in plan.phases if phase.kind == "train"] == [(0, 1, 2, 3)]
+    with pytest.raises(UserError, match="c1, c3, c5, f6") as error:
+        strategy(plugins, name, freeze_stages=5).plan(FACTS, network=NETWORK, pretrained=True)
+    assert (error.value.where, error.value.allowed) == ("strategy.freeze_stages=5", "0 to 4")
+
+
+def test_epochs_are_those_of_all_phases_together_in_their_shares():
+    phases = (Phase("probe", "fit_head"), Phase("a", "train", epochs=1), Phase("b", "train", epochs=3))
+    assert [phase.epochs for phase in with_epochs(Plan("x", phases, ""), 10).phases] == [0, 2.5, 7.5]
 
 
 @pytest.mark.parametrize("word", ["strategy.freeze_stages=-1", "strategy.freeze_stages=1.5"])
@@ -70,19 +75,19 @@ def test_freezing_takes_whole_numbers_from_zero_on(plugins, word):
 )
 def test_auto_goes_by_images_per_class_and_says_so(plugins, per_class, pretrained, chosen):
     facts = dataclasses.replace(FACTS, median_class=per_class)
-    plan = strategy(plugins, "auto").plan(facts, pretrained=pretrained)
+    plan = strategy(plugins, "auto").plan(facts, network=NETWORK, pretrained=pretrained)
     assert plan.strategy == chosen
     assert str(per_class) in plan.reason or not pretrained
-    assert plan == strategy(plugins, "auto").plan(facts, pretrained=pretrained)
+    assert plan == strategy(plugins, "auto").plan(facts, network=NETWORK, pretrained=pretrained)
 
 
 def test_auto_limit_is_an_option(plugins):
     facts = dataclasses.replace(FACTS, median_class=15)
-    assert strategy(plugins, "auto", few_images=20).plan(facts, pretrained=True).strategy == "probe"
+    assert strategy(plugins, "auto", few_images=20).plan(facts, network=NETWORK, pretrained=True).strategy == "probe"
 
 
 def test_lpft_fits_the_head_before_it_trains_with_frozen_statistics(plugins):
-    head, tune = strategy(plugins, "lpft").plan(FACTS, pretrained=True).phases
+    head, tune = strategy(plugins, "lpft").plan(FACTS, network=NETWORK, pretrained=True).phases
     assert (head.kind, tune.kind) == ("fit_head", "train")
     assert tune.freeze_norm
     assert tune.stage_decay < 1
@@ -92,13 +97,14 @@ def test_lpft_fits_the_head_before_it_trains_with_frozen_statistics(plugins):
 def test_strategies_have_no_label_smoothing_where_it_is_not_defined(plugins):
     facts = dataclasses.replace(FACTS, task=Task.MULTI_LABEL)
     for name in ("lpft", "full", "scratch"):
-        assert strategy(plugins, name).plan(facts, pretrained=True).phases[-1].regularizers == {}
+        plan = strategy(plugins, name).plan(facts, network=NETWORK, pretrained=True)
+        assert plan.phases[-1].regularizers.keys() == {"zoo/ema"}
 
 
 def test_strategy_options_reach_the_phase(plugins):
     options = {"epochs": 7, "stage_decay": 0.5, "ema": False, "crop_scale": None, "flip": True, "label_smoothing": 0.0}
-    phase = strategy(plugins, "full", **options).plan(FACTS, pretrained=True).phases[0]
-    assert (phase.epochs, phase.stage_decay, phase.ema, phase.crop_scale, phase.flip) == (7, 0.5, False, None, True)
+    phase = strategy(plugins, "full", **options).plan(FACTS, network=NETWORK, pretrained=True).phases[0]
+    assert (phase.epochs, phase.stage_decay, phase.crop_scale, phase.flip) == (7, 0.5, None, True)
     assert phase.regularizers == {}
 
 
@@ -129,7 +135,7 @@ def test_seconds_of_refuses_what_is_no_time(text):
 
 def test_auto_trains_where_something_was_asked_that_acts_only_there(plugins):
     few = dataclasses.replace(FACTS, median_class=3)
-    plan = strategy(plugins, "auto").plan(few, pretrained=True, must_train=True)
+    plan = strategy(plugins, "auto").plan(few, network=NETWORK, pretrained=True, must_train=True)
     assert plan.strategy == "lpft"
     assert "only in training" in plan.reason
 
@@ -147,14 +153,14 @@ def test_auto_trains_where_something_was_asked_that_acts_only_there(plugins):
 def test_images_grow_from_a_smaller_size_or_not_at_all(plugins, start, words, message):
     model = plugins.registry.get("model", "resnet10t").build(classes=3, channels=3, image_size=64)
     spec = dataclasses.replace(model.spec, preprocess=model.spec.preprocess.with_size(64))
-    plan = strategy(plugins, "scratch", start_px=start).plan(FACTS, pretrained=False)
+    plan = strategy(plugins, "scratch", start_px=start).plan(FACTS, network=NETWORK, pretrained=False)
     errors = cannot_grow(config_of(plugins, *words), plan, model=dataclasses.replace(model, spec=spec))
     assert [message in error.what for error in errors] == [True] * bool(message)
 
 
 def test_a_network_of_one_size_cannot_have_images_that_grow(plugins):
     model = plugins.registry.get("model", "zoo/lenet").build(classes=3, channels=3, image_size=32)
-    plan = strategy(plugins, "scratch", start_px=16).plan(FACTS, pretrained=False)
+    plan = strategy(plugins, "scratch", start_px=16).plan(FACTS, network=NETWORK, pretrained=False)
     (error,) = cannot_grow(config_of(plugins), plan, model=model)
     assert error.where == "strategy.start_px=16"
     assert "cannot take images of 16 x 16 px" in error.what

@@ -4,41 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import random
 import resource
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
-from support.e2e import TINY, command, metrics, run
+from support.e2e import TINY, assert_same, run, start, step_of, wait_for_step
 
 WORDS = (*TINY, "train.epochs=6", "train.batch_size=8", "regularizers=[dropout]", "augmentations=[rotate]")
-
-
-def start(*words: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
-
-
-def step_of(folder: Path) -> int:
-    try:
-        state = json.loads((folder / "checkpoints" / "last" / "state.json").read_text())
-    except (OSError, ValueError):
-        return 0
-    return int(state["counters"]["step"])
-
-
-def wait_for_step(process: subprocess.Popen[str], folder: Path, step: int) -> None:
-    deadline = time.monotonic() + 120
-    while step_of(folder) < step:
-        assert process.poll() is None, process.stderr.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +23,6 @@ def whole(tmp_path_factory, photos) -> Path:
     folder = tmp_path_factory.mktemp("whole") / "run"
     run("finetune", f"data={photos}", *WORDS, f"run.dir={folder}")
     return folder
-
-
-def assert_same(left: Path, right: Path) -> None:
-    assert (left / "model" / "model.safetensors").read_bytes() == (right / "model" / "model.safetensors").read_bytes()
-    assert metrics(left) == metrics(right)
-    scores = [json.loads((folder / "record.json").read_text())["scores"] for folder in (left, right)]
-    assert scores[0] == scores[1]
 
 
 def kill_and_resume(folder: Path, photos: Path, *, after_step: int) -> None:

@@ -11,11 +11,9 @@ from zoo.models.build import (
     check_forward,
     check_stages,
     features_of,
-    frozen_stages,
     norms_of,
     parameter_groups,
     replace_head,
-    set_train,
     stages_from,
     widen_input,
 )
@@ -107,76 +105,6 @@ def test_features_of_says_when_the_classifier_is_never_called():
     net.forward = lambda x: x
     with pytest.raises(ValueError, match="never calls"):
         features_of(model_of(net), torch.randn(2, 3, 9, 9))
-
-
-@pytest.mark.parametrize("freeze_norm", [True, False])
-def test_set_train_freezes_statistics_and_survives_further_calls(freeze_norm):
-    net = Net().eval()
-    net.train()
-    for _ in range(2):
-        set_train(net, freeze_norm=freeze_norm)
-        before = net.bn.running_mean.clone()
-        net(torch.randn(4, 3, 9, 9) + 3)
-        assert torch.equal(before, net.bn.running_mean) is freeze_norm
-        assert net.training
-        assert net.bn.training is not freeze_norm
-    assert net.bn.weight.requires_grad
-
-
-def test_frozen_stages_get_no_gradients_no_optimizer_state_and_no_new_statistics():
-    net = Net()
-    model = model_of(net)
-    with frozen_stages(model, 1):
-        groups = parameter_groups(model, 0.1)
-        held = {id(p) for group in groups for p in group["params"]}
-        assert held == {id(net.conv2.weight), id(net.fc.weight), id(net.fc.bias)}
-        set_train(net)
-        assert not net.bn.training
-        assert net.training
-        before = {key: value.clone() for key, value in net.state_dict().items()}
-        optimizer = torch.optim.AdamW(groups, weight_decay=0.1)
-        for _ in range(2):
-            net(torch.randn(4, 3, 9, 9) + 3).square().sum().backward()
-            optimizer.step()
-        assert net.conv1.weight.grad is None
-        assert net.bn.bias.grad is None
-        changed = {key for key, value in net.state_dict().items() if not torch.equal(before[key], value)}
-        assert changed == {"conv2.weight", "fc.weight", "fc.bias"}
-        assert len(optimizer.state) == 3
-    assert all(parameter.requires_grad for parameter in net.parameters())
-    set_train(net)
-    assert net.bn.training
-
-
-def test_frozen_stages_leaves_alone_what_the_network_itself_froze():
-    net = Net()
-    net.conv1.bias.requires_grad_(False)
-    with frozen_stages(model_of(net), 2):
-        assert [name for name, p in net.named_parameters() if p.requires_grad] == ["fc.weight", "fc.bias"]
-    assert [name for name, p in net.named_parameters() if not p.requires_grad] == ["conv1.bias"]
-
-
-def test_frozen_stages_lets_go_when_training_breaks_off():
-    net = Net()
-    with pytest.raises(KeyboardInterrupt), frozen_stages(model_of(net), 1):
-        raise KeyboardInterrupt
-    assert net.conv1.weight.requires_grad
-
-
-def test_frozen_dropout_drops_nothing():
-    net = Net()
-    net.conv2 = nn.Sequential(nn.Conv2d(4, 6, 3, bias=False), nn.Dropout(0.5))
-    stages = (STAGES[0], Stage("deep", ("conv2.0.weight",)))
-    with frozen_stages(model_of(net, stages), 2):
-        set_train(net)
-        x = torch.randn(2, 3, 9, 9)
-        torch.testing.assert_close(net(x), net(x))
-
-
-@pytest.mark.parametrize("count", [-1, 3])
-def test_frozen_stages_refuses_numbers_that_the_network_does_not_have(count):
-    with pytest.raises(ValueError, match="has 2 stages"), frozen_stages(model_of(Net()), count):
-        pass
 
 
 def test_norms_of_finds_every_batchnorm_and_nothing_else():

@@ -10,7 +10,8 @@ from torch import nn
 
 from zoo.contracts.model import Model, WeightsRecord
 from zoo.kinds import BY_NAME
-from zoo.models.build import features_of, norms_of, parameter_groups, replace_head, set_train
+from zoo.models.build import features_of, norms_of, parameter_groups, replace_head
+from zoo.models.freezing import set_train
 from zoo.plugins import load_plugins
 
 NAMES = [

@@ -4,7 +4,8 @@ from torch import nn
 from zoo_plugins.networks.dense_networks import build_mlp, build_perceptron
 
 from zoo.errors import UserError
-from zoo.models.build import features_of, parameter_groups, set_train
+from zoo.models.build import features_of, parameter_groups
+from zoo.models.freezing import set_train
 
 
 def mlp(**options):

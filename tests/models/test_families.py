@@ -13,7 +13,8 @@ from zoo_plugins.torchvision_families import FAMILIES, family_of
 from zoo.artifacts.model_folder import Part, load_model_folder, rebuild, save_model
 from zoo.contracts.data import Task
 from zoo.errors import UserError
-from zoo.models.build import check_forward, frozen_stages, parameter_groups, replace_head, set_train
+from zoo.models.build import check_forward, parameter_groups, replace_head
+from zoo.models.freezing import frozen_parts, set_train
 from zoo.models.surgery import change_network
 from zoo.plugins import load_plugins
 
@@ -148,7 +149,7 @@ def freezes(model, images) -> None:
     """A step with the first half of the stages frozen changes the other half alone."""
     half = (len(model.spec.stages) + 1) // 2
     frozen = {name for stage in model.spec.stages[:half] for name in stage.parameters}
-    with frozen_stages(model, half):
+    with frozen_parts(model, stages=range(half)):
         set_train(model.module)
         before = {key: value.clone() for key, value in model.module.state_dict().items()}
         optimizer = torch.optim.SGD(parameter_groups(model, 1e-3, stage_decay=0.9))

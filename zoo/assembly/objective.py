@@ -52,8 +52,9 @@ def make_loss(session: Session, bundle: DataBundle, *, setting: Setting | None =
         UserError: The loss finds that an option of it can have no effect.
     """
     built: nn.Module = session.build(loss_component(session, bundle.task))
-    if setting is not None and hasattr(built, "check"):
-        built.check(setting)
+    check = getattr(built, "check", None)
+    if setting is not None and check is not None:
+        check(setting)
     return built
 
 
@@ -68,6 +69,7 @@ def setting_of(session: Session, bundle: DataBundle, *, phase: Phase, pretrained
         loss_takes_soft_targets=bool(session.facts(loss_component(session, bundle.task)).get("soft_targets")),
         pretrained=pretrained,
         freeze_norm=phase.freeze_norm,
+        parameters="adapters" if phase.adapters is not None else phase.parameters,
         images=len(targets),
         class_counts=tuple(int(count) for count in counts),
     )
@@ -91,8 +93,18 @@ def make_optimizer(session: Session, model: Model, *, phase: Phase) -> torch.opt
     return built
 
 
-def make_regularizers(session: Session, model: Model, *, phase: Phase, setting: Setting) -> dict[str, Regularizer]:
+def make_regularizers(
+    session: Session, model: Model, *, phase: Phase, setting: Setting, lasting: dict[str, Regularizer]
+) -> dict[str, Regularizer]:
     """Those of the recipe that the user did not list himself, then the user's; each is checked, then applied.
+
+    Args:
+        session: With the configuration.
+        model: What is trained in this phase.
+        phase: With the recipe.
+        setting: Of this phase.
+        lasting: Those of earlier phases that have changed the network, which is done once a run; new ones are added. An
+            average begins anew with each phase: other weights are trained.
 
     Returns:
         Short name (as it stands in the configuration) to regularizer; one that keeps an average comes last.
@@ -100,7 +112,7 @@ def make_regularizers(session: Session, model: Model, *, phase: Phase, setting: 
     Raises:
         UserError: One can have no effect, or two want what only one can have.
     """
-    own = {component.key: session.build(component) for component in session.config.regularizers}
+    own = {c.key: lasting.get(c.key) or session.build(c) for c in session.config.regularizers}
     for method, what in _FOR_ONE.items():
         having = [key for key, regularizer in own.items() if hasattr(regularizer, method)]
         if len(having) > 1:
@@ -109,12 +121,15 @@ def make_regularizers(session: Session, model: Model, *, phase: Phase, setting: 
     for regularizer in own.values():
         if hasattr(regularizer, "check"):
             regularizer.check(setting)
-    found = {**_of_recipe(session, phase, setting=setting, own=own), **own}
+    recipe = _of_recipe(session, phase, setting=setting, own=own)
+    found: dict[str, Regularizer] = {**{key: lasting.get(key, new) for key, new in recipe.items()}, **own}
     last_averages = sorted(found.items(), key=lambda item: hasattr(item[1], "swapped_in"))
     built = dict(last_averages)  # an average follows the weights as the others left them
-    for regularizer in built.values():
-        if hasattr(regularizer, "change_model"):
+    for key, regularizer in built.items():
+        if hasattr(regularizer, "change_model") and key not in lasting:
             regularizer.change_model(model)
+            if not hasattr(regularizer, "swapped_in"):
+                lasting[key] = regularizer
     return {key.rpartition(".")[2]: regularizer for key, regularizer in built.items()}
 
 

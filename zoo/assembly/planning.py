@@ -7,22 +7,25 @@ import dataclasses
 from zoo.assembly.session import Session
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
-from zoo.contracts.model import Model, ModelSpec
+from zoo.contracts.model import Model
 from zoo.contracts.training import Plan
 from zoo.errors import UserError, raise_all
+from zoo.files import to_plain
+from zoo.models.adapters import adapted_layers
 from zoo.models.build import check_forward
 from zoo.models.facts import network_facts
 
 TRAINING_GROUPS = ("optimizer", "schedule", "loss")
-TRAINING_KEYS = ("epochs", "validate_every", "patience", "save_every_s", "save_every_steps")
+TRAINING_KEYS = ("epochs", "sampling", "validate_every", "patience", "save_every_s", "save_every_steps")
 
 
 def make_plan(session: Session, facts: DataFacts, *, model: Model, pretrained: bool) -> Plan:
     """What will be trained, and why. `train.epochs` replaces the strategy's own number.
 
     Raises:
-        UserErrors: Something that the user asked for can have no effect in this plan, the network has fewer stages than
-            are to be frozen, or images cannot grow as asked.
+        UserError: The strategy cannot train this network.
+        UserErrors: Something that the user asked for can have no effect in this plan, the network takes no adapters, or
+            images cannot grow as asked.
     """
     config = session.config
     strategy = session.build(config.strategy)
@@ -34,33 +37,37 @@ def make_plan(session: Session, facts: DataFacts, *, model: Model, pretrained: b
         must_train=bool(asked_for_training(config, loss_fits_heads=fits)),
     )
     if config.train.epochs != "auto":
-        epochs = float(config.train.epochs)
-        phases = [dataclasses.replace(p, epochs=epochs) if p.kind == "train" else p for p in plan.phases]
-        plan = dataclasses.replace(plan, phases=tuple(phases))
+        plan = with_epochs(plan, float(config.train.epochs))
     raise_all(
         [
             *without_effect(config, plan, loss_fits_heads=fits),
-            *too_many_frozen(plan, model.spec),
+            *cannot_adapt(plan, model),
             *cannot_grow(config, plan, model=model),
         ]
     )
+    session.measured["plan"] = to_plain(plan)
     return plan
 
 
-def too_many_frozen(plan: Plan, spec: ModelSpec) -> list[UserError]:
-    """An error where a phase would freeze more stages than the network has."""
-    asked = max((phase.freeze_stages for phase in plan.phases), default=0)
-    if asked <= len(spec.stages):
-        return []
-    names = ", ".join(stage.name for stage in spec.stages)
-    return [
-        UserError(
-            f"{asked} stages cannot be frozen: {spec.name} has {len(spec.stages)}" + (f" ({names})" if names else ""),
-            where=f"strategy.freeze_stages={asked}",
-            allowed=f"0 to {len(spec.stages)}",
-            do="to train the head alone: strategy=probe",
-        )
-    ]
+def with_epochs(plan: Plan, epochs: float) -> Plan:
+    """The plan with this many epochs in all; phases keep their shares of them."""
+    planned = sum(phase.epochs for phase in plan.phases if phase.kind == "train")
+    phases = (
+        dataclasses.replace(phase, epochs=epochs * phase.epochs / planned) if phase.kind == "train" else phase
+        for phase in plan.phases
+    )
+    return dataclasses.replace(plan, phases=tuple(phases))
+
+
+def cannot_adapt(plan: Plan, model: Model) -> list[UserError]:
+    """An error where a phase trains adapters that no layer takes, or the library for them is missing."""
+    for phase in plan.phases:
+        try:
+            if phase.adapters is not None:
+                adapted_layers(model, phase.adapters)
+        except UserError as error:
+            return [error]
+    return []
 
 
 def cannot_grow(config: FinetuneConfig, plan: Plan, *, model: Model) -> list[UserError]:

@@ -16,7 +16,7 @@ from zoo.contracts.model import Model
 from zoo.errors import UserError
 from zoo.features.bank import bank_key
 from zoo.files import write_json
-from zoo.models.build import set_train
+from zoo.models.freezing import set_train
 from zoo.training.devices import Speeds, all_agree, measure_speeds
 
 _MEASURED_BATCH = 8

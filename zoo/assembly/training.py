@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -17,15 +18,17 @@ from zoo.assembly.session import Session
 from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
 from zoo.contracts.model import LoadReport, Model
-from zoo.contracts.training import Phase, Plan
+from zoo.contracts.training import Phase, Plan, Regularizer
 from zoo.evaluation.average_precision import average_precisions
 from zoo.evaluation.metrics import accuracy_of, balanced_accuracy_of
 from zoo.features.heads import fit_head
 from zoo.features.probe import Labelled
-from zoo.models.build import frozen_stages, set_train
+from zoo.models.adapters import with_adapters
+from zoo.models.freezing import frozen_parts, set_train, share_trained
 from zoo.training.checkpoints import Checkpoints
-from zoo.training.job import Job, Limits, Validation
+from zoo.training.job import Counters, Job, Limits, Validation
 from zoo.training.loop import Loop
+from zoo.training.passes import seed_of
 
 DEFAULT_BATCH = 32
 
@@ -45,6 +48,8 @@ class Trainer:
         self.pretrained = report.source != "none"
         self.checkpoints = Checkpoints(session.folder.checkpoints)
         self.precision = PrecisionChoice(session, model)
+        self.regularizers: dict[str, Regularizer] = {}
+        self.carried: Counters | None = None
 
     def run(self, plan: Plan) -> None:
         """Carries out all phases, from the one that the last checkpoint is in."""
@@ -58,7 +63,10 @@ class Trainer:
             if phase.kind == "fit_head":
                 self._fit_head(phase)
             else:
-                self._train(phase, index, resume=state is not None and index == first)
+                self._train(plan, index, resume=state is not None and index == first)
+        for regularizer in reversed(self.regularizers.values()):
+            if hasattr(regularizer, "restore_model"):
+                regularizer.restore_model(self.model)
 
     def features(self) -> np.ndarray[Any, Any]:
         """Features of all images by the frozen backbone, from the cache where they were computed before."""
@@ -94,36 +102,48 @@ class Trainer:
             f"({session.console.seconds['features']:.1f} s features, {session.console.seconds['head']:.1f} s head)"
         )
 
-    def _train(self, phase: Phase, index: int, *, resume: bool) -> None:
-        session, config = self.session, self.session.config
-        if phase.freeze_stages:
-            frozen = [stage.name for stage in self.model.spec.stages[: phase.freeze_stages]]
-            session.console.say(f"frozen  {len(frozen)} of {len(self.model.spec.stages)} stages: {', '.join(frozen)}")
+    def _train(self, plan: Plan, index: int, *, resume: bool) -> None:
+        session, config, phase = self.session, self.session.config, plan.phases[index]
         with (
-            frozen_stages(self.model, phase.freeze_stages),
+            with_adapters(self.model, phase.adapters, seed=seed_of(config.train.seed, index)) as model,
+            frozen_parts(model, stages=phase.frozen, parameters=phase.parameters),
             session.console.stage("training"),
             session.console.watching(phase.name) as watcher,
         ):
-            job = self._job(phase, index, watcher)
+            self._say_what_is_trained(phase, model)
+            job = self._job(plan, index, model=model, watcher=watcher)
             loop = Loop(job)
             if resume:
                 loop.restore()
+            elif self.carried is not None:
+                loop.carry_on(self.carried)
             settle_rate(session, loop, phase=phase, index=index)
             session.update()
             counters = loop.run()
-        if counters.best_step == 0:
+        self.carried = None if job.settles else counters
+        if job.settles and counters.best_step == 0:
             session.console.say(
-                f"        nothing in this phase validated better than its start ({counters.best_accuracy:.3f}), "
+                f"        nothing in this phase validated better than what was before ({counters.best_accuracy:.3f}), "
                 f"which is kept"
             )
         if config.train.max_time is not None:
             session.measured["planned_steps"] = counters.planned_steps
 
-    def _job(self, phase: Phase, index: int, watcher: Any) -> Job:
-        session, config, model = self.session, self.session.config, self.model
+    def _say_what_is_trained(self, phase: Phase, model: Model) -> None:
+        say, stages = self.session.console.say, model.spec.stages
+        if phase.frozen:
+            frozen = [stages[number].name for number in phase.frozen]
+            say(f"frozen  {len(frozen)} of {len(stages)} stages: {', '.join(frozen)}")
+        if phase.parameters != "all" or phase.adapters is not None:
+            trained, total = share_trained(model)
+            what = {"norm": "scales and shifts of norms", "bias": "biases", "all": "adapters"}[phase.parameters]
+            say(f"trained {what}: {trained:,} of {total:,} values ({trained / total:.2%}), and the head")
+
+    def _job(self, plan: Plan, index: int, *, model: Model, watcher: Any) -> Job:
+        session, config, phase = self.session, self.session.config, plan.phases[index]
         setting = setting_of(session, self.bundle, phase=phase, pretrained=self.pretrained)
         loss = self._loss(phase)
-        regularizers = make_regularizers(session, model, phase=phase, setting=setting)
+        regularizers = make_regularizers(session, model, phase=phase, setting=setting, lasting=self.regularizers)
         bf16 = self.precision.bf16(train=True)
         feed = train_feed(
             session,
@@ -155,22 +175,29 @@ class Trainer:
                 validate_every=config.train.validate_every,
                 save_every_s=config.train.save_every_s,
                 save_every_steps=config.train.save_every_steps,
-                deadline=self._training_deadline(),
+                deadline=self._training_deadline(plan, index),
             ),
             index=index,
-            start_is_candidate=index > 0,
+            start_is_candidate=index > 0 and self.carried is None,
+            settles=_settles(plan, index),
             pretrained=self.pretrained,
         )
 
-    def _training_deadline(self) -> float | None:
-        """The run's deadline less what the last validation, the scores and saving will take, as far as is known."""
+    def _training_deadline(self, plan: Plan, index: int) -> float | None:
+        """When a phase should be over: the time that is left is shared among the phases to come by their epochs.
+
+        That is the time to the run's deadline less what the last validation, the scores and saving will take, as far as
+        is known.
+        """
         deadline = self.session.deadline
         if deadline is None:
             return None
         splits = self.bundle.splits
         images = 2 * len(splits["val"]) + len(splits.get("test", ()))
         self.precision.bf16(train=False)
-        return deadline - _SAVING_S - images * self.precision.eval_s_per_image()
+        now, end = time.monotonic(), deadline - _SAVING_S - images * self.precision.eval_s_per_image()
+        to_come = sum(phase.epochs for phase in plan.phases[index:])
+        return end if end < now else now + (end - now) * plan.phases[index].epochs / to_come
 
     def _loss(self, phase: Phase) -> nn.Module:
         """The loss, which has seen what the training images are."""
@@ -209,3 +236,9 @@ class Trainer:
             accelerator=session.accelerator,
             bf16=bf16,
         )
+
+
+def _settles(plan: Plan, index: int) -> bool:
+    """Whether a phase ends with its best weights: not where another one goes on training the same network."""
+    then = plan.phases[index + 1 : index + 2]
+    return not then or then[0].kind != "train" or any(phase.adapters for phase in (plan.phases[index], *then))

@@ -110,7 +110,9 @@ class NetworkFacts:
         parameters: Number of values in its parameters, the head's left out.
         input_px: Side of its input.
         norm_layers: Normalisation layers (batch, group or layer) with scales and shifts of their own.
-        linear_layers: Fully connected layers outside the head: what low-rank adapters attach to.
+        linear_layers: Fully connected layers outside the head that low-rank adapters attach to.
+        conv_layers: Convolutions, likewise: those without groups and dilation.
+        biases: Parameters outside the head that are added to a layer's output.
     """
 
     name: str
@@ -119,6 +121,8 @@ class NetworkFacts:
     input_px: int
     norm_layers: int
     linear_layers: int
+    conv_layers: int = 0
+    biases: int = 0
 
 
 @dataclass(frozen=True)

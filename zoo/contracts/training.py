@@ -35,13 +35,14 @@ class RawBatch:
     """What a loader hands over, still as it lies in memory.
 
     Attributes:
-        images: uint8[B, S, S, C], this process's share of the batch.
+        images: uint8[B, S, S, C], this process's share of the batch; float32[B, S, S, C] where the data are arrays of
+            numbers.
         targets: int64[B], or float32[B, classes].
         indices: int64[B] positions in the data bundle.
         total: Images in the whole batch, over all processes.
     """
 
-    images: NDArray[np.uint8]
+    images: NDArray[Any]
     targets: NDArray[np.int64] | NDArray[np.float32]
     indices: NDArray[np.int64]
     total: int
@@ -126,6 +127,7 @@ class Setting:
         loss_takes_soft_targets: Whether the chosen loss accepts float targets in a single-label task.
         pretrained: Whether the network holds pretrained values.
         freeze_norm: Whether BatchNorm stays in eval mode and keeps its statistics.
+        parameters: What of the backbone is trained, in the stages that are not frozen; the head always is.
         images: Training images.
         class_counts: Training images of each class; of each label, in a multi-label task.
     """
@@ -136,6 +138,7 @@ class Setting:
     loss_takes_soft_targets: bool
     pretrained: bool = True
     freeze_norm: bool = False
+    parameters: Literal["all", "norm", "bias", "adapters"] = "all"
     images: int = 0
     class_counts: tuple[int, ...] = ()
 
@@ -173,13 +176,19 @@ class Regularizer(Protocol):
         """Raises UserError where this regularizer could have no effect."""
 
     def change_model(self, model: Model) -> None:
-        """Once, before training: adds hooks or changes modules, keeping all parameter names.
+        """Once, before the first training phase: adds hooks or changes modules, keeping all parameter names.
+
+        A regularizer that keeps an average is built anew for each phase, and asked each time.
 
         The network holds the values that training starts from, pretrained ones too, in resumed runs as well.
         """
 
+    def restore_model(self, model: Model) -> None:
+        """Once, after the last phase: puts back what `change_model` changed; what was learned stays."""
+
     def change_batch(self, batch: Batch, generator: torch.Generator, classes: int) -> Batch:
-        """Every training step; draws come from `generator` (on the CPU), seeded by (seed, epoch, step)."""
+        """Every training step; draws come from `generator` (on the CPU), seeded by (seed, phase, step) and common to
+        all regularizers of the step: each goes on where the last one stopped."""
 
     def penalty(self, model: Model) -> torch.Tensor:
         """Every training step, after the forward pass: a scalar that is added to the loss."""
@@ -214,8 +223,27 @@ class Regularizer(Protocol):
 
 
 @dataclass(frozen=True)
+class LowRank:
+    """Low-rank adapters: each adapted layer computes W x + alpha / rank * B A x, of which A and B alone are trained.
+
+    Attributes:
+        rank: Rows of A and columns of B, from 1 on.
+        alpha: Size of what is added, above 0.
+        dropout: Share of an adapter's inputs that are set to zero while it is trained, in [0, 1).
+        layers: Kinds of layers that are adapted; of convolutions those without groups and dilation.
+        targets: Ends of the names of the layers (`attn.qkv`); None takes all outside the head.
+    """
+
+    rank: int = 8
+    alpha: float = 16.0
+    dropout: float = 0.0
+    layers: Literal["linear", "conv", "all"] = "linear"
+    targets: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
 class Phase:
-    """One stretch of training, as a strategy plans it.
+    """One stretch of training, as a strategy plans it. The head is always trained.
 
     Attributes:
         kind: `fit_head` fits the head on cached features of the frozen backbone; `train` is gradient descent
@@ -223,8 +251,10 @@ class Phase:
         epochs: Passes over the training images; 0 for `fit_head`, which runs to convergence.
         lr_factor: Multiplies the optimizer's own learning rate.
         stage_decay: Each stage further from the head has its rate multiplied by this once more.
-        freeze_stages: So many stages from the input are frozen: no gradients, no optimizer state, and everything in
-            them (BatchNorm, dropout) in eval mode.
+        frozen: Numbers of the stages, from 0 at the input, that are frozen: no gradients, no optimizer state, and
+            everything in them (BatchNorm, dropout) in eval mode.
+        parameters: What is trained in the other stages: everything, the scales and shifts of norms, or the biases.
+        adapters: Instead of the stages' own parameters these are trained; merged into the layers when the phase ends.
         freeze_norm: BatchNorm stays in eval mode and keeps the pretrained statistics.
         regularizers: Regularizers of the recipe, full name to options; one that the user lists replaces it, as one
             that keeps an average of the weights replaces another.
@@ -238,7 +268,9 @@ class Phase:
     epochs: float = 0
     lr_factor: float = 1.0
     stage_decay: float = 1.0
-    freeze_stages: int = 0
+    frozen: tuple[int, ...] = ()
+    parameters: Literal["all", "norm", "bias"] = "all"
+    adapters: LowRank | None = None
     freeze_norm: bool = False
     regularizers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     crop_scale: tuple[float, float] | None = None

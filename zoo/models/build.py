@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -80,48 +79,6 @@ def norms_of(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, child in module.named_modules():
         if isinstance(child, nn.modules.batchnorm._NormBase) and getattr(child, "running_mean", None) is not None:
             yield name, child
-
-
-def set_train(module: nn.Module, *, freeze_norm: bool = False) -> None:
-    """Switches to training mode; with `freeze_norm`, BatchNorm stays in eval mode.
-
-    Call it before every epoch: `module.train()` alone would let BatchNorm move its statistics again. Scales and
-    shifts are still learned, as the statistics alone are frozen. What has only frozen parameters (`frozen_stages`)
-    stays in eval mode whole, its dropout too.
-    """
-    module.train()
-    for child in module.modules():
-        parameters = list(child.parameters())
-        if parameters and not any(parameter.requires_grad for parameter in parameters):
-            child.eval()
-    if freeze_norm:
-        for _, norm in norms_of(module):
-            norm.eval()
-
-
-@contextlib.contextmanager
-def frozen_stages(model: Model, count: int) -> Iterator[None]:
-    """Inside, the first stages from the input have no gradients; behind it, those frozen here have them again.
-
-    Args:
-        model: The network; its parameters are marked in place.
-        count: From 0 to the number of its stages; with all of them only the head is trained.
-
-    Raises:
-        ValueError: The network has fewer stages.
-    """
-    stages = model.spec.stages
-    if not 0 <= count <= len(stages):
-        raise ValueError(f"{model.spec.name} has {len(stages)} stages; {count} cannot be frozen")
-    names = {name for stage in stages[:count] for name in stage.parameters}
-    frozen = [p for name, p in model.module.named_parameters() if name in names and p.requires_grad]
-    try:
-        for parameter in frozen:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in frozen:
-            parameter.requires_grad_(True)
 
 
 def parameter_groups(

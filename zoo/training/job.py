@@ -64,6 +64,8 @@ class Job:
         regularizers: By the names under which a checkpoint keeps their states, in the order in which they act.
         start_is_candidate: The weights at the start are validated too, and kept where nothing later is better: an
             earlier phase made them.
+        settles: Whether the phase ends with the best weights. Else it hands its last ones on to the next phase, and the
+            best of both are kept.
         pretrained: Whether the network started from pretrained values.
     """
 
@@ -87,6 +89,7 @@ class Job:
     limits: Limits = field(default_factory=Limits)
     index: int = 0
     start_is_candidate: bool = False
+    settles: bool = True
     pretrained: bool = True
 
     def having(self, method: str) -> list[tuple[str, Any]]:

@@ -11,7 +11,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,12 +60,18 @@ class Loop:
         if "schedule" in state:
             job.schedule.load_state_dict(state["schedule"])  # type: ignore[attr-defined]
 
+    def carry_on(self, before: Counters) -> None:
+        """Goes on from a phase that did not settle: what it validated best is to be surpassed."""
+        self.counters = replace(
+            self.counters, best_accuracy=before.best_accuracy, best_loss=before.best_loss, best_step=0
+        )
+
     def scale_rates(self, factor: float) -> None:
         """Multiplies the full rates of all groups."""
         self.base_lrs = [rate * factor for rate in self.base_lrs]
 
     def run(self) -> Counters:
-        """Trains to the end of the phase and leaves the best validated weights in the network.
+        """Trains to the end of the phase and leaves the best validated weights in the network, where it settles.
 
         Raises:
             Interrupted: Ctrl-C; the state is saved.
@@ -73,15 +79,22 @@ class Loop:
                 written.
         """
         with self._listening(), self._saving_when_it_breaks():
+            self._leave_earlier_phase()
             if self.job.start_is_candidate and self.counters.step == 0:
                 self._keep_if_better(*self.job.validate())
             while not self._over():
                 self._run_epoch()
         self.job.accelerator.wait_for_everyone()  # the first process has written what all now read
-        if self.counters.best_step >= 0:
+        if self.job.settles and self.counters.best_step >= 0:
             _load_in_place(self.module, self.job.checkpoints.tensors("best", "model."))
         self.counters.finished = True
         return self.counters
+
+    def _leave_earlier_phase(self) -> None:
+        """Saves this phase's start before it overwrites `best`, which the earlier phase's checkpoint still needs."""
+        state = self.job.checkpoints.state("last")
+        if state is not None and int(state["counters"]["phase"]) != self.counters.phase:
+            self._save("last")
 
     def _over(self) -> bool:
         c, limits = self.counters, self.job.limits
