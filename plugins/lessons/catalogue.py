@@ -33,7 +33,7 @@ SCALING = Lesson(
     base=("experiment=lesson/scaling",),
     rows=(
         Row("raw pixels 0 to 255", ("model.pixels=raw",), "0.095"),
-        Row("raw pixels, batch norm", ("model.pixels=raw", "model.norm=batch"), "0.96"),
+        Row("raw pixels, batch norm", ("model.pixels=raw", "model.norm=batch", "model.norm_epsilon=0.001"), "0.96"),
         Row("scaled to 0 to 1", ("model.pixels=unit",), "0.96"),
         Row("raw pixels, Adam 0.001", ("model.pixels=raw", "optimizer=adam", "optimizer.lr=0.001")),
     ),

@@ -138,7 +138,8 @@ def test_epoch_shuffled_shows_every_image_once():
 
 def test_epoch_orders_differ_by_epoch_and_by_seed():
     orders = [
-        flat(everything(batches(shuffle=True, seed=seed), epoch)[0]) for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))
+        flat(everything(batches(sampling="shuffle", seed=seed), epoch)[0])
+        for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0))
     ]
     assert orders[0] == orders[3]
     assert len({tuple(order) for order in orders}) == 3
@@ -146,7 +147,7 @@ def test_epoch_orders_differ_by_epoch_and_by_seed():
 
 def test_epoch_order_is_even():
     """Each image comes first about as often as any other."""
-    first = [next(iter(batches(bundle_of(5), shuffle=True, threads=0).epoch(e))).indices[0] for e in range(500)]
+    first = [next(iter(batches(bundle_of(5), sampling="shuffle", threads=0).epoch(e))).indices[0] for e in range(500)]
     assert np.bincount(first, minlength=5).min() > 70
 
 

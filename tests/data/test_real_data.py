@@ -50,7 +50,7 @@ def test_clothing(real_data, own_cache, tree_hash):
         bundle.splits["train"],
         preprocess=PREPROCESS,
         batch_size=16,
-        shuffle=True,
+        sampling="shuffle",
         crop_scale=(0.4, 1),
         flip=True,
     )

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from zoo.assembly.numbers import refused_for_numbers
 from zoo.assembly.session import Session
 from zoo.config.run_config import Component, FinetuneConfig
-from zoo.contracts.data import DataBundle, DataFacts, DataSource
+from zoo.contracts.data import DataBundle, DataFacts, DataSource, Task
 from zoo.contracts.training import Augmentation, Phase
 from zoo.data import cache
 from zoo.data.audit import content_index, duplicates
@@ -19,6 +20,7 @@ from zoo.data.batches import Batches
 from zoo.data.crops import growing_side
 from zoo.data.listing import Listing, list_images
 from zoo.data.pack import pack
+from zoo.errors import UserError, raise_all
 from zoo.imaging.preprocess import Preprocess
 from zoo.registry import Registry
 
@@ -31,7 +33,28 @@ def open_data(session: Session) -> tuple[DataSource, Listing, DataFacts]:
     session.console.say(f"data    {listing.location}: {len(listing.classes)} classes, {shown} images")
     for note in listing.notes:
         session.console.say(f"        {note}")
+    if listing.arrays:
+        raise_all(refused_for_numbers(session.config, listing.location))
+        session.console.say("        arrays of numbers: the recipe's crops and mirrors do not apply")
+    raise_all(_unbalanceable(session.config, listing))
     return source, listing, listing.facts
+
+
+def _unbalanceable(config: FinetuneConfig, listing: Listing) -> list[UserError]:
+    """An error where classes are to be balanced that cannot be, or that are balanced already."""
+    if config.train.sampling != "balanced":
+        return []
+    key = "train.sampling=balanced"
+    if listing.task is Task.MULTI_LABEL:
+        what = f"{key}: an image with several labels belongs to no one class"
+        return [
+            UserError(what, where=key, do=["loss=binary_cross_entropy loss.class_weight=inverse", "or leave it out"])
+        ]
+    facts = listing.facts
+    if facts.smallest_class * facts.classes == facts.train_images:
+        what = f"{key} has no effect: each class has {facts.smallest_class} training images"
+        return [UserError(what, where=key, do="leave train.sampling out")]
+    return []
 
 
 def list_configured(component: Component, registry: Registry) -> tuple[DataSource, Listing]:
@@ -85,7 +108,6 @@ def eval_feed(
         preprocess=preprocess,
         batch_size=batch_size,
         seed=0,
-        shuffle=False,
         threads=session.config.train.loader_threads,
         rank=session.accelerator.process_index,
         world=session.accelerator.num_processes,
@@ -117,9 +139,9 @@ def train_feed(
         preprocess=preprocess,
         batch_size=batch_size,
         seed=session.config.train.seed,
-        shuffle=indices is None,
-        crop_scale=phase.crop_scale,
-        flip=phase.flip,
+        sampling=session.config.train.sampling if indices is None else "none",
+        crop_scale=None if bundle.facts.arrays else phase.crop_scale,
+        flip=phase.flip and not bundle.facts.arrays,
         side_at=_side_at(phase, size=preprocess.size),
         pipeline=pipeline_factory(session, channels=bundle.channels),
         threads=session.config.train.loader_threads,

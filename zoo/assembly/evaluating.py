@@ -77,7 +77,7 @@ def evaluate_run(
         console.say("warning: the data are not what this run was trained on: a file, a label or a split changed since")
     accelerator = make_accelerator(device)
     model.module.to(accelerator.device)
-    feed = Batches(bundle, bundle.splits[chosen], preprocess=saved.preprocess, batch_size=64, seed=0, shuffle=False)
+    feed = Batches(bundle, bundle.splits[chosen], preprocess=saved.preprocess, batch_size=64, seed=0)
     console.say(f"evaluate    {len(bundle.splits[chosen])} {chosen} images of {bundle.location}")
     return score(
         outputs_over(model, feed, targets=bundle.targets, mean_loss=log_loss, accelerator=accelerator),

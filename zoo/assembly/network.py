@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo.assembly.network_options import refused_by_weights, unlike_saved, with_pixels
+from zoo.assembly.numbers import no_published_weights
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
 from zoo.contracts.model import FoundWeights, LoadReport, Model, WeightsRequest, WeightsSource
@@ -51,7 +52,7 @@ def build_backbone(
     """
     entry = registry.get("model", config.model.name)
     options, choice = config.model.common, weights or config.weights
-    asked = options["image_size"]
+    asked = facts.median_side_px if facts.arrays else options["image_size"]
     size = asked if isinstance(asked, int) else None
 
     def build() -> Model:
@@ -71,7 +72,12 @@ def build_backbone(
         if size != preprocess.size:
             model = build()
         say(f"input   {size} px: {why}")
-    preprocess = adapted(preprocess, channels=facts.channels, size=size)
+    if facts.arrays and found is not None and not preprocess.takes_numbers:
+        raise no_published_weights(config, "the data")
+    if not facts.arrays and preprocess.takes_numbers:
+        raise UserError("these weights were trained on arrays of numbers, and the data are images", where="weights")
+    numbers = Preprocess.of_numbers(channels=facts.channels, size=facts.median_side_px) if facts.arrays else None
+    preprocess = numbers or adapted(preprocess, channels=facts.channels, size=size)
     if options.get("pixels", AUTO) != AUTO:
         preprocess = with_pixels(preprocess, options["pixels"])
     model = dataclasses.replace(model, spec=dataclasses.replace(model.spec, preprocess=preprocess))

@@ -55,6 +55,8 @@ class TrainConfig:
         precision: `bf16` computes in bfloat16 where it is safe; `auto` measures both on this network and machine.
         device: `auto` takes a GPU where there is one.
         seed: Everything random follows from it.
+        sampling: `shuffle` shows each training image once an epoch; `balanced` shows each class equally often, in an
+            epoch of the same length, so that images of rare classes come again.
         max_time: Time for the whole run: seconds, or `90s`, `10m`, `2h`. Training is fitted to end in it.
         validate_every: Epochs from one validation to the next; the last epoch is always validated.
         patience: Stop after this many validations without a better loss; null never stops early.
@@ -70,6 +72,7 @@ class TrainConfig:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     seed: Annotated[int, Ge(0)] = 0
+    sampling: Literal["shuffle", "balanced"] = "shuffle"
     max_time: str | Positive | None = None
     validate_every: Count = 1
     patience: Count | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,8 @@ class DataSource(Protocol):
     `location` is a path, or a name such as `digits`, for messages. `classes` fixes the order of the label names
     where the source knows it (a hub's label list); empty means sorted by name. A source may also have `notes`, a
     tuple with a sentence for each thing that it left out or decided for the user.
+
+    A source of numbers instead of images (`ArraySource`) has `arrays` in place of `read`.
     """
 
     @property
@@ -70,13 +72,37 @@ class DataSource(Protocol):
         """
 
 
+class ArraySource(Protocol):
+    """What a component of kind `dataset` builds whose samples are numbers that no decoder makes: measured features,
+    points, spectra.
+
+    They go to the network as they are: not scaled, cropped, mirrored or kept in the cache. A row with a number that is
+    not finite is put into quarantine, as a bad file is.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def location(self) -> str: ...
+    @property
+    def task(self) -> Task: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def samples(self) -> Sequence[Sample]:
+        """All samples, in an order that depends on the source's content alone."""
+
+    def arrays(self) -> NDArray[np.float32]:
+        """float32[N, C, S, S], row i for sample i of `samples()`; [N, 2, 1, 1] for points of two features."""
+
+
 class ImageStore(Protocol):
     """Pixels by position: already decoded and resized for one preprocessing, never yet cropped."""
 
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> NDArray[np.uint8]:
-        """uint8[H, W, C]; H and W vary between images."""
+    def __getitem__(self, index: int) -> NDArray[Any]:
+        """uint8[H, W, C]; H and W vary between images. float32[S, S, C] where the source holds arrays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +115,11 @@ class BadFile:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """What automatic rules may look at: counts and sizes, no pixels."""
+    """What automatic rules may look at: counts and sizes, no pixels.
+
+    Attributes:
+        arrays: The data are arrays of numbers, `channels` x `median_side_px` x `median_side_px`, and no images.
+    """
 
     name: str
     classes: int
@@ -99,6 +129,7 @@ class DataFacts:
     smallest_class: int
     median_class: int
     median_side_px: int
+    arrays: bool = False
 
 
 @dataclass(frozen=True)

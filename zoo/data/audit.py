@@ -89,7 +89,7 @@ class Audit:
 
     Attributes:
         images: Good images.
-        sizes: None where there is no good image.
+        sizes: None where there is no good image, or the data are arrays of numbers.
         problems: Errors first.
     """
 
@@ -104,6 +104,7 @@ class Audit:
     duplicates: tuple[Duplicate, ...]
     problems: tuple[Problem, ...]
     notes: tuple[str, ...]
+    arrays: bool = False
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -126,7 +127,7 @@ def audit(listing: Listing, index: PackIndex, *, max_bad_fraction: float = 0.05)
     problems = [
         *_bad_problems(listing, index, max_bad_fraction=max_bad_fraction),
         *_class_problems(rows),
-        *_duplicate_problems(found),
+        *(_repeated_numbers(found) if listing.arrays else _duplicate_problems(found)),
     ]
     return Audit(
         name=listing.name,
@@ -135,7 +136,8 @@ def audit(listing: Listing, index: PackIndex, *, max_bad_fraction: float = 0.05)
         channels=listing.channels,
         images=len(good),
         classes=rows,
-        sizes=_sizes(index.sizes),
+        sizes=None if listing.arrays else _sizes(index.sizes),
+        arrays=listing.arrays,
         bad=index.bad,
         duplicates=found,
         problems=tuple(sorted(problems, key=lambda problem: problem.severity is not Severity.ERROR)),
@@ -224,6 +226,15 @@ def _class_problems(rows: Sequence[ClassRow]) -> list[Problem]:
             Problem(Severity.WARNING, f"the largest class has {max(counts) / min(counts):.0f} times the smallest")
         )
     return problems
+
+
+def _repeated_numbers(found: Sequence[Duplicate]) -> list[Problem]:
+    """Rows of few possible values coincide by nature; whether these are copies, the user knows."""
+    torn = [duplicate for duplicate in found if duplicate.leaks or duplicate.contradicts]
+    if not torn:
+        return []
+    message = f"{len(torn)} rows of numbers lie in more than one split, or have more than one label"
+    return [Problem(Severity.WARNING, f"{message} (first: {torn[0].keys[0]!r})", torn[0].keys)]
 
 
 def _duplicate_problems(found: Sequence[Duplicate]) -> list[Problem]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from zoo.contracts.data import SPLITS, DataFacts, DataSource, Sample, Task
+from zoo.data.arrays import arrays_of, holds_arrays
 from zoo.data.splits import assign_splits
 from zoo.errors import PluginError, UserError
 from zoo.imaging.decode import BadImage, image_mode_channels, image_size
@@ -29,8 +30,9 @@ class Listing:
         samples: Sorted by key, each with a split.
         classes: Label names in the order of the network's outputs.
         channels: Channels to decode to: 1, 3 or 4.
-        median_side_px: Median of the images' short sides, by the headers of some of them.
+        median_side_px: Median of the images' short sides, by the headers of some of them; the side of arrays.
         notes: One sentence for each thing that was decided for the user.
+        arrays: The samples are arrays of numbers, and no images.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Listing:
     channels: int
     median_side_px: int
     notes: tuple[str, ...] = ()
+    arrays: bool = False
 
     @property
     def splits(self) -> Mapping[str, NDArray[np.int64]]:
@@ -70,6 +73,7 @@ def data_facts(listing: Listing, samples: Sequence[Sample], *, channels: int) ->
         smallest_class=min(counts.values(), default=0),
         median_class=round(statistics.median(counts.values())) if counts else 0,
         median_side_px=listing.median_side_px,
+        arrays=listing.arrays,
     )
 
 
@@ -118,6 +122,12 @@ def list_images(
         UserError: No images, one class, a class without training images, or splits that cannot be made or believed.
         PluginError: The source breaks its contract.
     """
+    if holds_arrays(source) and channels != "auto":
+        raise UserError(
+            f"data.channels={channels} has no effect: {source.location} holds arrays of numbers, and no images",
+            where="data.channels",
+            do="leave it out",
+        )
     if channels not in ("auto", 1, 3, 4):
         raise UserError(f"data.channels={channels}", allowed="auto, 1 (gray), 3 (colour), 4 (colour and transparency)")
     samples = sorted(source.samples(), key=lambda sample: sample.key)
@@ -139,6 +149,7 @@ def list_images(
         channels=found_channels,
         median_side_px=side,
         notes=(*notes, *assigned.notes, *class_notes, *header_notes),
+        arrays=holds_arrays(source),
     )
 
 
@@ -218,6 +229,9 @@ def _headers(
     samples: Sequence[Sample], source: DataSource, *, channels: int | Literal["auto"]
 ) -> tuple[int, int, list[str]]:
     """Median short side, channels, and what was decided about them."""
+    if holds_arrays(source):
+        _, depth, side, _ = arrays_of(source).shape
+        return side, depth, []
     count = min(_HEADERS_READ, len(samples))
     sides, kinds = [], []
     for sample in [samples[i * len(samples) // count] for i in range(count)]:

@@ -15,6 +15,7 @@ import numpy as np
 import PIL
 
 from zoo.contracts.data import BadFile, DataBundle, DataSource, Sample
+from zoo.data.arrays import read_arrays
 from zoo.data.cache import cache_root, cache_write_errors, lock, prune
 from zoo.data.listing import Listing, data_facts, encode_targets, positions_by_split
 from zoo.data.packfile import IndexedStore, PackedStore, PackIndex, PackWriter, open_pack
@@ -80,9 +81,13 @@ def read_images(
 ) -> IndexedStore:
     """The pixels of a listing's good images, in the order of their keys; see `pack` for the arguments.
 
+    Arrays of numbers are neither decoded nor kept in the cache.
+
     Raises:
         UserError: The cache cannot be written.
     """
+    if listing.arrays:
+        return read_arrays(listing, source)
     workers = thread_count(threads)
     if cache == "none":
         index = _index(

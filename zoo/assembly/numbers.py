@@ -1,0 +1,37 @@
+"""Data that are arrays of numbers: what of a configuration is made for images alone."""
+
+from __future__ import annotations
+
+from zoo.config.run_config import FinetuneConfig
+from zoo.errors import UserError
+
+IMAGE_KEYS = ("strategy.crop_scale", "strategy.flip", "strategy.start_px", "model.image_size", "model.pixels")
+"""Keys that act on images alone."""
+
+
+def refused_for_numbers(config: FinetuneConfig, location: str) -> list[UserError]:
+    """An error for each thing asked for that could do nothing to arrays of numbers.
+
+    Args:
+        config: Of the run.
+        location: What the data are, for the message.
+    """
+    asked = [component.key for component in config.augmentations]
+    asked += [key for key in IMAGE_KEYS if config.asked(key)]
+    asked += ["train.check_augmentations"] if config.train.check_augmentations and not config.augmentations else []
+    return [
+        UserError(
+            f"{key} has no effect: {location} holds arrays of numbers, and no images", where=key, do=f"leave {key} out"
+        )
+        for key in asked
+    ]
+
+
+def no_published_weights(config: FinetuneConfig, location: str) -> UserError:
+    """The error for pretrained values of a network that was trained on images."""
+    return UserError(
+        f"weights={config.weights} of {config.model.name} were trained on images; {location} holds arrays of numbers",
+        where="weights",
+        allowed="none",
+        do=["model=mlp weights=none", "model=perceptron weights=none"],
+    )
