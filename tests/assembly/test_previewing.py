@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from support.coloured import colour_coded
 
 from zoo.assembly import training
 from zoo.assembly.console import Console
-from zoo.assembly.previewing import choose_images, draw_rows, preview, titles
+from zoo.assembly.previewing import choose_images, preview, refuse_arrays, titles
 from zoo.config.compose import configure
 from zoo.contracts.data import DataBundle, Task
 from zoo.contracts.training import Phase, Plan
@@ -194,11 +195,11 @@ def test_images_with_several_labels_are_named_by_all_of_them(plugins, shapes):
     assert [_labels(bundle, i) for i in range(3)] == ["class 0, class 1", "(no label)", "class 2"]
 
 
-def test_arrays_of_numbers_are_refused(plugins):
-    numbers = np.zeros((4, 1, 1, 3), np.float32)
-    bundle = bundle_of(np.arange(4), classes=4, images=numbers)
-    with pytest.raises(UserError, match="arrays of numbers, not images"):
-        draw_rows(None, bundle, preprocess=None, phase=Phase("x", "train"), chosen=np.arange(4), draws=1)
+def test_arrays_of_numbers_are_refused():
+    with pytest.raises(UserError, match="arrays of numbers, not images") as caught:
+        refuse_arrays(SimpleNamespace(arrays=True), "moons")
+    assert caught.value.where == "data=moons"
+    refuse_arrays(SimpleNamespace(arrays=False), "photos")
 
 
 def test_check_says_what_it_found(plugins, shapes):
@@ -212,8 +213,6 @@ def test_check_says_what_it_found(plugins, shapes):
 
 
 def test_titles_of_a_plan_without_a_recipe(plugins, shapes):
-    from types import SimpleNamespace
-
     session = SimpleNamespace(
         config=SimpleNamespace(train=SimpleNamespace(seed=0), augmentations=(), regularizers=()), registry=None
     )

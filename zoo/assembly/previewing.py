@@ -19,7 +19,7 @@ from zoo.assembly.planning import make_plan
 from zoo.assembly.session import Session
 from zoo.assembly.start import open_scratch
 from zoo.config.run_config import FinetuneConfig
-from zoo.contracts.data import DataBundle
+from zoo.contracts.data import DataBundle, DataFacts
 from zoo.contracts.training import Batch, Phase, Plan
 from zoo.data.batches import Batches
 from zoo.errors import UserError, name_list
@@ -85,6 +85,7 @@ def preview(
     """
     session = open_scratch(config, plugins, console=console, folder=RunFolder(Path()), verb="preview")
     source, listing, facts = open_data(session)
+    refuse_arrays(facts, listing.location)
     session.seed_everything()
     model, found = build_backbone(config, session.registry, facts=facts, say=console.say)
     plan = make_plan(session, facts, model=model, pretrained=found is not None)
@@ -107,6 +108,20 @@ def preview(
         strategy=plan.strategy,
         check=checked,
     )
+
+
+def refuse_arrays(facts: DataFacts, location: str) -> None:
+    """Refuses data that are no images.
+
+    Raises:
+        UserError: They are arrays of numbers.
+    """
+    if facts.arrays:
+        raise UserError(
+            "these data are arrays of numbers, not images: there is nothing to draw, and augmentations act on images",
+            where=f"data={location}",
+            allowed="images: a folder of class folders, a table, an archive, or a registered name such as digits",
+        )
 
 
 def shown_phase(session: Session, plan: Plan) -> Phase:
@@ -166,14 +181,14 @@ def draw_rows(
 ) -> tuple[PreviewRow, ...]:
     """The images as validation sees them, and as the first epochs of a phase would draw them, to the pixel.
 
-    Raises:
-        UserError: The data hold arrays of numbers, which nothing here augments or draws.
+    Args:
+        session: Its configuration lists the augmentations.
+        bundle: The data.
+        preprocess: The network's own.
+        phase: The stretch of training.
+        chosen: int64[M] positions of training images.
+        draws: How many epochs.
     """
-    if bundle.images[int(chosen[0])].dtype != np.uint8:
-        raise UserError(
-            "these data are arrays of numbers, not images: there is nothing to draw, and augmentations act on images",
-            where=f"data={bundle.location}",
-        )
     count = len(chosen)
     still = eval_feed(session, bundle, indices=chosen, preprocess=preprocess, batch_size=count)
     moving = train_feed(session, bundle, preprocess=preprocess, batch_size=count, phase=phase, indices=chosen)
