@@ -29,6 +29,8 @@ STRATEGIES = {
     "full": ("strategy=full",),
     "lpft": ("strategy=lpft",),
     "lpft, 10 epochs": ("strategy=lpft", "train.epochs=10"),
+    "lpft, 40 epochs": ("strategy=lpft", "train.epochs=40", "train.validate_every=4"),
+    "full, 40 epochs": ("strategy=full", "train.epochs=40", "train.validate_every=4"),
     "gradual": ("strategy=gradual",),
     "surgical first": ("strategy=surgical", "strategy.which=first"),
     "surgical last": ("strategy=surgical", "strategy.which=last"),

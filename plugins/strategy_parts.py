@@ -56,7 +56,6 @@ class GradualUnfreezing(_PartialRecipe):
         freeze_stages: So many stages from the input are never thawed.
     """
 
-    epochs: Factor = 6
     stages_at_once: Ones = 2
     freeze_stages: Count = 0
 
@@ -73,7 +72,7 @@ class GradualUnfreezing(_PartialRecipe):
         depths = [*range(count - self.stages_at_once, last, -self.stages_at_once), last]
         depths = depths if self.probe_first else [count, *depths]
         phases = [
-            self.phase(facts, f"gradual-{k}", epochs=self.epochs / len(depths), frozen=tuple(range(depth)))
+            self.phase(facts, f"gradual-{k}", epochs=self.passes(facts) / len(depths), frozen=tuple(range(depth)))
             for k, depth in enumerate(depths, start=1)
         ]
         reason = f"{count - last} of {count} stages are thawed from the head on, {self.stages_at_once} with each phase"

@@ -68,6 +68,7 @@ class FromScratch(Recipe):
     Regularization does not grow with them here.
 
     Args:
+        epochs: Passes over the training images.
         start_px: Side of the training images in the first epochs, below the network's own input; it grows to that in
             equal steps. Small images are quicker. null: full size from the start.
     """

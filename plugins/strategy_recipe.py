@@ -6,9 +6,10 @@ What belongs to a recipe (crops, label smoothing, the moving average) is an opti
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 from annotated_types import Ge, Gt, Le, Lt
 
@@ -19,6 +20,11 @@ from zoo.errors import UserError
 
 FIT_HEAD = Phase(name="probe", kind="fit_head")
 """The phase that fits the head on cached features of the frozen backbone."""
+
+EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 40, 200
+"""Passes over many images, over few, and the steps for which there are more than of many."""
+
+_BATCH = 32
 
 Count = Annotated[int, Ge(0)]
 Factor = Annotated[float, Gt(0)]
@@ -31,7 +37,8 @@ class Recipe:
     """Options of every strategy that trains.
 
     Args:
-        epochs: Passes over the training images, over all phases; `train.epochs` replaces it.
+        epochs: Passes over the training images in all phases together; `train.epochs` replaces it. auto: 4, and more
+            where the images are few: as many as come to 200 steps of 32 images, 40 at most.
         lr_factor: Multiplies the optimizer's own rate.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         ema: Keep and validate a moving average of the weights.
@@ -40,7 +47,7 @@ class Recipe:
         flip: Mirror half of the images; off, because mirrored letters and digits are others.
     """
 
-    epochs: Factor = 4
+    epochs: Factor | Literal["auto"] = "auto"
     lr_factor: Factor = 1.0
     label_smoothing: Share = 0.1
     ema: bool = True
@@ -51,13 +58,24 @@ class Recipe:
     def phase(self, facts: DataFacts, name: str, **parts: Any) -> Phase:
         """A phase of gradient descent after this recipe; `parts` are further fields of it, or replace some."""
         fields: dict[str, Any] = {
-            "epochs": self.epochs,
+            "epochs": self.passes(facts),
             "lr_factor": self.lr_factor,
             "regularizers": self._regularizers(facts),
             "crop_scale": self.crop_scale,
             "flip": self.flip,
         }
         return Phase(name=name, kind="train", **{**fields, **parts})
+
+    def passes(self, facts: DataFacts) -> float:
+        """Epochs of all phases together.
+
+        A few images make few steps an epoch, and a network that is trained for 30 steps is hardly trained
+        (benchmarks/strategies.md).
+        """
+        if self.epochs != "auto":
+            return self.epochs
+        steps = math.ceil(facts.train_images / _BATCH)
+        return float(min(MOST_EPOCHS, max(EPOCHS, math.ceil(LEAST_STEPS / steps))))
 
     def _regularizers(self, facts: DataFacts) -> dict[str, Mapping[str, Any]]:
         """Label smoothing where it is defined (one label an image), and a moving average."""
