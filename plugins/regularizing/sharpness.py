@@ -34,11 +34,11 @@ class SAM:
     @torch.no_grad()
     def look_ahead(self, parameters: Sequence[nn.Parameter]) -> None:
         """Moves the weights by e(w), in place; a gradient of zero moves nothing."""
-        moved = [p for p in parameters if p.grad is not None]
-        scaled = [self._scale(p) * p.grad for p in moved]
+        moved = [(p, p.grad) for p in parameters if p.grad is not None]
+        scaled = [self._scale(p) * gradient for p, gradient in moved]
         norm = torch.stack([values.float().norm() for values in scaled]).norm().clamp_min(1e-12)
         self._own = [None if p.grad is None else p.detach().clone() for p in parameters]
-        for parameter, values in zip(moved, scaled, strict=True):
+        for (parameter, _), values in zip(moved, scaled, strict=True):
             parameter.add_(self._scale(parameter) * values * (self.rho / norm))
 
     @torch.no_grad()

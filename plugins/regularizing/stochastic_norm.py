@@ -93,6 +93,8 @@ class _Mixed(nn.Module):
         keeps_statistics: Whether training leaves the moving statistics alone.
     """
 
+    _layer: _BatchNorm
+
     def __init__(self, layer: _BatchNorm, p: float, *, keeps_statistics: bool) -> None:
         super().__init__()
         self._parameters, self._buffers, self._modules = layer._parameters, layer._buffers, layer._modules

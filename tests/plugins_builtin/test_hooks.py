@@ -32,10 +32,17 @@ EXPECTED = {
         *("rand_augment", "trivial_augment", "aug_mix", "random_erasing"),
     },
     "albumentations_transforms": set(),
-    "regularizers": {"dropout", "l1", "l2", "label_smoothing", "mixup", "gradient_clipping"},
+    "regularizers": {
+        *("dropout", "drop_path", "stochastic_norm", "l1", "l2", "elastic_net", "l2sp", "delta", "bss"),
+        *("label_smoothing", "mixup", "cutmix", "random_erasing"),
+        *("gradient_clipping", "gradient_noise", "max_norm", "sam", "ema", "swa"),
+    },
     "optimizers": {"sgd", "adam", "adamw", "nadam", "rmsprop", "adagrad"},
     "timm_optimizers": set(),
-    "schedules": {"constant", "step", "cosine", "one_cycle", "plateau", "linear"},
+    "schedules": {
+        *("constant", "step", "cosine", "one_cycle", "plateau", "linear"),
+        *("piecewise", "exponential", "power"),
+    },
     "losses": {"cross_entropy", "binary_cross_entropy", "focal", "perceptron"},
     "heads": {"linear", "mlp", "cosine"},
 }

@@ -172,6 +172,22 @@ def test_two_of_the_same_exclude_each_other(name):
         make_regularizers(session, residual_model(), phase=Phase("t", "train"), setting=setting(), lasting={})
 
 
+def test_regularizers_of_one_step_draw_each_anew(tmp_path):
+    """Mixup and cutmix would pair the same images, if each drew from the beginning."""
+    drawn: list[list[float]] = [[], []]
+
+    class Draws:
+        def __init__(self, into: list[float]) -> None:
+            self.into = into
+
+        def change_batch(self, batch: Any, generator: torch.Generator, classes: int) -> Any:
+            self.into.append(float(torch.rand((), generator=generator)))
+            return batch
+
+    Loop(job_of(residual_model(), {"one": Draws(drawn[0]), "two": Draws(drawn[1])}, tmp_path / "run")).run()
+    assert len({*drawn[0], *drawn[1]}) == len(drawn[0]) + len(drawn[1]) == 12
+
+
 def test_second_phase_keeps_the_start_of_the_first_and_hooks_once(tmp_path):
     """Dropout in two phases drops with p, not twice; L2-SP still pulls to where the run began."""
     lasting: dict[str, Any] = {}
