@@ -30,23 +30,30 @@ def pretrained(classes: int) -> torch.nn.Module:
     return network
 
 
-def loader(folder: pathlib.Path, *, train: bool) -> DataLoader:
-    """224 px; random crops and mirrors in training."""
+def pictures(
+    folder: pathlib.Path, *, train: bool, px: int = 224, mirror: bool = True, smallest: float = 0.08
+) -> datasets.ImageFolder:
+    """Random crops of at least the share `smallest`, and mirrors, in training; else the middle of the image."""
     normalise = [transforms.ToTensor(), transforms.Normalize([0.5] * 3, [0.5] * 3)]
-    crop = (
-        [transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip()]
-        if train
-        else [transforms.Resize(256, interpolation=transforms.InterpolationMode.BICUBIC), transforms.CenterCrop(224)]
-    )
-    images = datasets.ImageFolder(folder, transforms.Compose(crop + normalise))
-    return DataLoader(images, batch_size=32, shuffle=train, num_workers=2, drop_last=train)
+    cubic = transforms.InterpolationMode.BICUBIC
+    if train:
+        crop = [transforms.RandomResizedCrop(px, scale=(smallest, 1.0)), *[transforms.RandomHorizontalFlip()] * mirror]
+    else:
+        crop = [transforms.Resize(round(px * 256 / 224), interpolation=cubic), transforms.CenterCrop(px)]
+    return datasets.ImageFolder(folder, transforms.Compose(crop + normalise))
+
+
+def loader(images: datasets.ImageFolder, *, train: bool, batch: int = 32) -> DataLoader:
+    """Two worker processes."""
+    return DataLoader(images, batch_size=batch, shuffle=train, num_workers=2, drop_last=train)
 
 
 def main(data: str, seed: str, epochs: str = "3") -> None:
     """Trains and scores."""
     torch.manual_seed(int(seed))
     root = pathlib.Path(data)
-    train, test = loader(root / "train", train=True), loader(root / "test", train=False)
+    train = loader(pictures(root / "train", train=True), train=True)
+    test = loader(pictures(root / "test", train=False), train=False)
     network = pretrained(len(train.dataset.classes))
     optimizer = torch.optim.AdamW(network.parameters(), lr=5e-4)
     steps = int(epochs) * len(train)
