@@ -24,6 +24,9 @@ FIT_HEAD = Phase(name="probe", kind="fit_head")
 EPOCHS, MOST_EPOCHS, LEAST_STEPS = 4, 40, 200
 """Passes over many images, over few, and the steps for which there are more than of many."""
 
+SMALL_PX = 32
+"""Below this median short side pictures, blown up to a network's input, look like nothing that it was trained on."""
+
 _BATCH = 32
 
 Count = Annotated[int, Ge(0)]
@@ -37,8 +40,8 @@ class Recipe:
     """Options of every strategy that trains.
 
     Args:
-        epochs: Passes over the training images in all phases together; `train.epochs` replaces it. auto: 4, and more
-            where the images are few: as many as come to 200 steps of 32 images, 40 at most.
+        epochs: Passes over the training images in all phases together; `train.epochs` replaces it. auto: 4; of
+            few and small pictures as many as come to 200 steps of 32 images, 40 at most.
         lr_factor: Multiplies the optimizer's own rate.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         ema: Keep and validate a moving average of the weights.
@@ -69,11 +72,13 @@ class Recipe:
     def passes(self, facts: DataFacts) -> float:
         """Epochs of all phases together.
 
-        A few images make few steps an epoch, and a network that is trained for 30 steps is hardly trained
-        (benchmarks/strategies.md).
+        A few images make few steps an epoch. Where they are small, so that features fit badly, more steps pay; with
+        photos they do not (benchmarks/strategies.md).
         """
         if self.epochs != "auto":
             return self.epochs
+        if facts.median_side_px >= SMALL_PX:
+            return EPOCHS
         steps = math.ceil(facts.train_images / _BATCH)
         return float(min(MOST_EPOCHS, max(EPOCHS, math.ceil(LEAST_STEPS / steps))))
 

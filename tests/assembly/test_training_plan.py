@@ -81,6 +81,28 @@ def test_auto_goes_by_images_per_class_and_says_so(plugins, per_class, pretraine
     assert plan == strategy(plugins, "auto").plan(facts, network=NETWORK, pretrained=pretrained)
 
 
+@pytest.mark.parametrize(
+    ("side", "per_class", "chosen"), [(8, 2, "probe"), (8, 5, "lpft"), (31, 5, "lpft"), (32, 5, "probe")]
+)
+def test_auto_trains_on_fewer_images_where_they_are_small(plugins, side, per_class, chosen):
+    facts = dataclasses.replace(FACTS, median_class=per_class, median_side_px=side)
+    plan = strategy(plugins, "auto").plan(facts, network=NETWORK, pretrained=True)
+    assert plan.strategy == chosen
+    assert ("blown up" in plan.reason) is (side < 32)
+    assert f"{side} px" in plan.reason
+
+
+@pytest.mark.parametrize(
+    ("images", "epochs"), [(1, 40), (50, 40), (160, 40), (161, 34), (1258, 5), (1600, 4), (3068, 4), (10**6, 4)]
+)
+def test_few_small_images_are_trained_for_more_epochs(plugins, images, epochs):
+    for side, expected in ((8, epochs), (200, 4)):
+        facts = dataclasses.replace(FACTS, train_images=images, median_side_px=side)
+        for name in ("full", "lpft", "gradual", "surgical", "bitfit", "norm", "lora"):
+            plan = strategy(plugins, name).plan(facts, network=NETWORK, pretrained=True)
+            assert sum(phase.epochs for phase in plan.phases) == pytest.approx(expected)
+
+
 def test_auto_limit_is_an_option(plugins):
     facts = dataclasses.replace(FACTS, median_class=15)
     assert strategy(plugins, "auto", few_images=20).plan(facts, network=NETWORK, pretrained=True).strategy == "probe"
