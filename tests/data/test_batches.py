@@ -55,7 +55,7 @@ def batches(bundle=BUNDLE, *, positions=None, **options):
     return Batches(bundle, chosen, **(defaults | options))
 
 
-TRAIN = {"shuffle": True, "crop_scale": (0.3, 1.0), "flip": True}
+TRAIN = {"sampling": "shuffle", "crop_scale": (0.3, 1.0), "flip": True}
 
 
 def noisy():
