@@ -10,7 +10,8 @@ WHOLE, PARTS = "zoo_plugins.strategy_plans", "zoo_plugins.strategy_parts"
 STRATEGIES = (
     ("auto", "zoo_plugins.strategy_auto:Auto", "chooses by images per class and their size, and prints its rule",
      "zoo: benchmarks/strategies.md"),
-    ("probe", f"{WHOLE}:LinearProbe", "frozen backbone, features computed once, head fitted on them", "arXiv:1805.08974"),
+    ("probe", f"{WHOLE}:LinearProbe", "frozen backbone, features computed once, head fitted on them",
+     "arXiv:1805.08974"),
     ("lpft", f"{WHOLE}:ProbeThenFineTune", "probe, then the whole network with smaller rates for earlier layers",
      "arXiv:2202.10054"),
     ("full", f"{WHOLE}:FullFineTune", "the whole network from the start, with a fresh head", "arXiv:1411.1792"),
@@ -20,7 +21,7 @@ STRATEGIES = (
     ("surgical", f"{PARTS}:Surgical", "only the first, middle or last stages, and the head", "arXiv:2210.11466"),
     ("bitfit", f"{PARTS}:BiasOnly", "only biases, and the head", "arXiv:2106.10199"),
     ("norm", f"{PARTS}:NormOnly", "only scales and shifts of norms, and the head", "arXiv:2003.00152"),
-    ("lora", f"{PARTS}:LowRankAdapters", "low-rank adapters on linear layers or convolutions, merged at the end; needs peft",
+    ("lora", f"{PARTS}:LowRankAdapters", "low-rank adapters on linear layers or convolutions, merged later; needs peft",
      "arXiv:2106.09685"),
 )  # fmt: skip
 """Name, target, summary and source of each."""
