@@ -25,20 +25,22 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 STRATEGIES = {
+    "auto": ("strategy=auto",),
     "probe": ("strategy=probe",),
-    "full": ("strategy=full",),
-    "lpft": ("strategy=lpft",),
+    "full": ("strategy=full", "train.epochs=4"),
+    "lpft": ("strategy=lpft", "train.epochs=4"),
     "lpft, 10 epochs": ("strategy=lpft", "train.epochs=10"),
     "lpft, 40 epochs": ("strategy=lpft", "train.epochs=40", "train.validate_every=4"),
-    "full, 40 epochs": ("strategy=full", "train.epochs=40", "train.validate_every=4"),
-    "gradual": ("strategy=gradual",),
-    "surgical first": ("strategy=surgical", "strategy.which=first"),
-    "surgical last": ("strategy=surgical", "strategy.which=last"),
-    "bitfit": ("strategy=bitfit",),
-    "norm": ("strategy=norm",),
-    "lora": ("strategy=lora", "strategy.layers=all"),
+    "gradual": ("strategy=gradual", "train.epochs=6"),
+    "surgical first": ("strategy=surgical", "strategy.which=first", "train.epochs=4"),
+    "surgical last": ("strategy=surgical", "strategy.which=last", "train.epochs=4"),
+    "bitfit": ("strategy=bitfit", "train.epochs=4"),
+    "norm": ("strategy=norm", "train.epochs=4"),
+    "lora": ("strategy=lora", "strategy.layers=all", "train.epochs=4"),
     "scratch": ("strategy=scratch", "weights=none"),
 }
+"""Word for word what was asked for; numbers of epochs are those of the tables."""
+
 VALIDATION = 30
 """Images a class that validate."""
 
