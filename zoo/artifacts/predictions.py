@@ -28,6 +28,7 @@ class Prediction:
         confidence: Its probability in [0, 1], after calibration, or None.
         top: The most probable labels with their probabilities, best first.
         labels: In a multi-label task all labels at or above their thresholds, in the order of the classes; else ().
+        multi_label: Whether the image may have any number of labels; it may then have none.
     """
 
     file: str
@@ -37,6 +38,7 @@ class Prediction:
     confidence: float | None = None
     top: tuple[tuple[str, float], ...] = ()
     labels: tuple[str, ...] = ()
+    multi_label: bool = False
 
 
 def check_predictions_path(path: Path) -> str:
@@ -77,7 +79,7 @@ def write_predictions(rows: Sequence[Prediction], path: Path) -> Path:
 
 
 def _csv(rows: Sequence[Prediction]) -> bytes:
-    multi_label = any(row.labels for row in rows)
+    multi_label = any(row.multi_label for row in rows)
     runners_up = range(1, max((len(row.top) for row in rows), default=1))
     stream = io.StringIO(newline="")
     # All text is quoted: Python's writer leaves a lone carriage return bare, which its reader takes for a new row.

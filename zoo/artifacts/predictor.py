@@ -183,4 +183,12 @@ class Predictor:
         if self.task is Task.MULTI_LABEL:
             given = zip(self.classes, shares, self.thresholds, strict=True)
             labels = tuple(label for label, share, threshold in given if share >= threshold)
-        return Prediction(name, ok=True, label=top[0][0], confidence=top[0][1], top=top, labels=labels)
+        return Prediction(
+            name,
+            ok=True,
+            label=top[0][0],
+            confidence=top[0][1],
+            top=top,
+            labels=labels,
+            multi_label=self.task is Task.MULTI_LABEL,
+        )

@@ -113,8 +113,9 @@ def say_results(session: Session, scores: dict[str, Scores]) -> None:
     for split, found in scores.items():
         accuracy = found.accuracy
         name = {"val": "validation", "test": "test"}[split]
+        what = "accuracy" if found.micro_f1 is None else "all labels right"
         console.say(
-            f"{name:<10}  accuracy {accuracy.value:.3f}  (95 % interval {accuracy.low:.3f} to {accuracy.high:.3f}, "
+            f"{name:<10}  {what} {accuracy.value:.3f}  (95 % interval {accuracy.low:.3f} to {accuracy.high:.3f}, "
             f"{found.count} images)  macro F1 {found.macro_f1.value:.3f}"
         )
     vague = _say_vague(scores[last].accuracy, count=scores[last].count)

@@ -17,6 +17,9 @@ from zoo.evaluation.calibration import Reliability
 from zoo.evaluation.pictures import draw_confusion, draw_curves, draw_label_table, draw_reliability, printable
 from zoo.files import write_bytes
 
+UNEVEN = 1.5
+"""The balanced accuracy is shown where a class has more than so many times the images of another."""
+
 
 def write_report(folder: Path, scores: Scores, *, reliability: Reliability | None = None) -> tuple[Path, ...]:
     """Writes one split's report and returns its files.
@@ -114,7 +117,8 @@ def render_scores(scores: Scores, *, most: int = 25) -> list[str]:
     lines.append(f"  {exact:<16} {_range(scores.accuracy)}")
     if scores.top5 is not None:
         lines.append(f"  {'top 5':<16} {_range(scores.top5)}")
-    if scores.balanced_accuracy is not None and len({entry.support for entry in scores.per_class}) > 1:
+    supports = [entry.support for entry in scores.per_class if entry.support]
+    if scores.balanced_accuracy is not None and max(supports) > UNEVEN * min(supports):
         lines.append(f"  {'balanced':<16} {_range(scores.balanced_accuracy)}  (mean recall of the classes)")
     lines.append(f"  {'macro F1':<16} {_range(scores.macro_f1)}")
     lines += _label_lines(scores)
@@ -155,12 +159,12 @@ def _class_lines(shown: Sequence[ClassScore], *, heading: str) -> list[str]:
     ranked = any(entry.average_precision is not None for entry in shown)
     cut = any(entry.threshold is not None for entry in shown)
     more = f" {'AP':>6}" * ranked + f" {'from':>6}" * cut
-    lines = [f"  {heading:<{width}} {'images':>7}  {'precision':<22} {'recall':<22} {'F1':>6}{more}"]
+    lines = [f"  {heading:<{width}} {'images':>7}  {'precision':<23} {'recall':<23} {'F1':>6}{more}"]
     for name, entry in zip(names, shown, strict=True):
         more = f" {_percent(entry.average_precision):>6}" * ranked + f" {entry.threshold or 0:>6.3f}" * cut
         lines.append(
-            f"  {set_cell_size(name, width)} {entry.support:>7}  {_range(entry.precision):<22} "
-            f"{_range(entry.recall):<22} {_percent(entry.f1):>6}{more}"
+            f"  {set_cell_size(name, width)} {entry.support:>7}  {_range(entry.precision):<23} "
+            f"{_range(entry.recall):<23} {_percent(entry.f1):>6}{more}"
         )
     return lines
 

@@ -91,4 +91,6 @@ def _line(row: Prediction) -> str:
     if not row.ok:
         return f"{row.file}: could not be read: {row.error}"
     answer = ", ".join(f"{label} {share:.3f}" for label, share in row.top)
+    if row.multi_label:
+        return f"{row.file}: {', '.join(row.labels) or 'no label'}  ({answer})"
     return f"{row.file}: {answer}"
