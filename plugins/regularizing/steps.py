@@ -45,7 +45,7 @@ class GradientNoise:
         gamma: How fast it falls, 0 or more; 0 keeps it constant.
     """
 
-    def __init__(self, *, eta: float = 1e-4, gamma: float = 0.55) -> None:
+    def __init__(self, *, eta: float = 1e-6, gamma: float = 0.55) -> None:
         where = "regularizers.gradient_noise"
         if eta == 0:
             raise no_effect("gradient noise with eta=0", where=f"{where}.eta", do="raise eta, or leave it out")

@@ -90,7 +90,7 @@ def test_max_norm_holds_after_every_step_of_a_run(tmp_path):
 
         def stepped(self, view):
             weights = (model.module.conv.weight, model.module.block.conv.weight, model.module.fc.weight)
-            self.norms.append(max(float(w.flatten(1).norm(dim=1).max()) for w in weights))
+            self.norms.append(max(float(w.detach().flatten(1).norm(dim=1).max()) for w in weights))
 
         def validated(self, row): ...
 
