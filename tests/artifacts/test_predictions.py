@@ -16,7 +16,7 @@ from zoo.errors import UserError
 
 GOOD = Prediction("a.jpg", True, None, "cat", 0.75, (("cat", 0.75), ("dog", 0.2), ("owl", 0.05)))
 BAD = Prediction('b, "x"\n.jpg', False, "empty file (0 bytes)")
-LABELS = Prediction("c.jpg", True, None, "red", 0.9, (("red", 0.9), ("round", 0.8)), ("red", "round"))
+LABELS = Prediction("c.jpg", True, None, "red", 0.9, (("red", 0.9), ("round", 0.8)), ("red", "round"), True)
 
 
 def read_csv(path) -> list[dict[str, str]]:
@@ -160,3 +160,9 @@ def test_rows_of_different_length_fill_up_with_nothing(tmp_path):
     short = Prediction("s.jpg", True, None, "cat", 1.0, (("cat", 1.0),))
     text = write_predictions([short, GOOD], tmp_path / "p.csv").read_text()
     assert [len(row) for row in csv.reader(io.StringIO(text))] == [9, 9, 9]
+
+
+def test_csv_of_labels_keeps_their_column_where_no_image_has_any(tmp_path):
+    none = Prediction("d.jpg", True, None, "red", 0.2, (("red", 0.2), ("round", 0.1)), (), multi_label=True)
+    (row,) = read_csv(write_predictions([none], tmp_path / "p.csv"))
+    assert row["labels"] == ""

@@ -90,6 +90,8 @@ def test_auto_trains_on_fewer_images_where_they_are_small(plugins, side, per_cla
     assert plan.strategy == chosen
     assert ("blown up" in plan.reason) is (side < 32)
     assert f"{side} px" in plan.reason
+    made_for_it = dataclasses.replace(NETWORK, input_px=side)
+    assert strategy(plugins, "auto").plan(facts, network=made_for_it, pretrained=True).strategy == "probe"
 
 
 @pytest.mark.parametrize(
@@ -186,3 +188,12 @@ def test_a_network_of_one_size_cannot_have_images_that_grow(plugins):
     (error,) = cannot_grow(config_of(plugins), plan, model=model)
     assert error.where == "strategy.start_px=16"
     assert "cannot take images of 16 x 16 px" in error.what
+
+
+def test_a_loss_by_which_heads_are_fitted_acts_without_training(plugins):
+    config = config_of(plugins, "loss=cross_entropy", "loss.class_weight=inverse")
+    assert {error.where for error in without_effect(config, HEAD_ONLY)} >= {"loss.class_weight"}
+    assert without_effect(config, HEAD_ONLY, loss_fits_heads=True) == []
+    assert asked_for_training(config, loss_fits_heads=True) == []
+    fitting = {e.name for e in plugins.registry.entries("loss") if "single_label" in e.facts.get("fits_heads", ())}
+    assert fitting == {"cross_entropy", "logit_adjusted"}

@@ -13,7 +13,8 @@ from zoo.contracts.data import Task
 from zoo.contracts.evaluation import Outputs, Scores
 from zoo.errors import UserError, ZooError
 from zoo.evaluation import metrics
-from zoo.evaluation.metrics import accuracy_of, decide, f1_by_class, score, wilson_interval
+from zoo.evaluation.intervals import wilson_interval
+from zoo.evaluation.metrics import accuracy_of, balanced_accuracy_of, decide, f1_by_class, macro_f1_of, score
 
 SINGLE, MULTI = Task.SINGLE_LABEL, Task.MULTI_LABEL
 
@@ -178,9 +179,13 @@ def test_score_multi_label_bootstrap_keeps_labels_of_an_image_together():
 
 
 def test_score_bootstrap_is_seeded():
-    outputs = single(100, 5)
-    assert scored(outputs).macro_f1 == scored(outputs).macro_f1
-    assert scored(outputs, seed=1).macro_f1 != scored(outputs, seed=2).macro_f1
+    confusion = scored(single(100, 5)).confusion
+    first, again, other = (
+        np.concatenate(list(metrics._resample_cells(confusion, np.random.default_rng(seed)))) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert scored(single(100, 5)).macro_f1 == scored(single(100, 5)).macro_f1
 
 
 def test_score_bootstrap_does_not_depend_on_how_it_is_cut_into_pieces(monkeypatch):
@@ -312,3 +317,69 @@ def test_score_refuses_what_does_not_fit(outputs, task, more, message):
 def test_score_refuses_another_number_of_classes():
     with pytest.raises(ZooError, match="for 3 classes"):
         score(single(10, 4), split="val", classes=names(3), task=SINGLE)
+
+
+def test_balanced_accuracy_agrees_with_sklearn():
+    outputs = single(200, 6)
+    outputs = outputs_of(outputs.logits, np.where(outputs.targets > 3, 0, outputs.targets))  # two classes never occur
+    expected = sk.recall_score(outputs.targets, outputs.logits.argmax(1), labels=range(4), average="macro")
+    found = scored(outputs)
+    assert found.balanced_accuracy.value == pytest.approx(expected) == pytest.approx(balanced_accuracy_of(outputs))
+    assert found.balanced_accuracy.low < expected < found.balanced_accuracy.high
+    assert (found.micro_f1, found.mean_average_precision, found.at_half) == (None, None, None)
+
+
+@pytest.mark.filterwarnings("ignore:Average precision score for one or more classes")
+@pytest.mark.parametrize(("count", "labels"), [(300, 5), (40, 12)])
+def test_scores_of_labels_agree_with_sklearn_and_torchmetrics(count, labels):
+    import torch
+    from torchmetrics.functional.classification import multilabel_average_precision
+
+    outputs = multi(count, labels, seed=4)
+    outputs.logits[:] = outputs.logits.round(1)  # equal scores
+    found = scored(outputs, MULTI)
+    guess = outputs.logits >= 0
+    assert found.micro_f1.value == pytest.approx(sk.f1_score(outputs.targets, guess, average="micro"))
+    each = [sk.average_precision_score(outputs.targets[:, k], outputs.logits[:, k]) for k in range(labels)]
+    assert [entry.average_precision for entry in found.per_class] == pytest.approx(each)
+    theirs = multilabel_average_precision(
+        torch.from_numpy(outputs.logits), torch.from_numpy(outputs.targets).long(), num_labels=labels
+    )
+    assert found.mean_average_precision.value == pytest.approx(float(theirs), abs=1e-6)
+    for interval in (found.micro_f1, found.mean_average_precision):
+        assert interval.low < interval.value < interval.high
+    assert found.balanced_accuracy is None
+    assert macro_f1_of(guess, outputs.targets > 0.5) == pytest.approx(found.macro_f1.value)
+
+
+def test_average_precision_of_a_label_that_never_occurs_is_left_out():
+    outputs = multi(50, 3)
+    outputs.targets[:, 1] = 0
+    found = scored(outputs, MULTI)
+    each = [entry.average_precision for entry in found.per_class]
+    assert math.isnan(each[1])
+    assert found.mean_average_precision.value == pytest.approx((each[0] + each[2]) / 2)
+
+
+def test_scores_at_chosen_thresholds_stand_beside_those_at_half():
+    outputs = multi(200, 3)
+    half, chosen = (
+        scored(outputs, MULTI),
+        scored(outputs, MULTI, thresholds=(0.3, 0.6, 0.4), temperature=1.5, note="so"),
+    )
+    assert half.at_half is None
+    assert chosen.note == "so"
+    assert chosen.at_half.macro_f1.value == half.macro_f1.value != chosen.macro_f1.value
+    assert chosen.at_half.accuracy == half.accuracy
+    assert chosen.at_half.micro_f1.value == half.micro_f1.value
+    assert [entry.threshold for entry in chosen.per_class] == [0.3, 0.6, 0.4]
+    assert chosen.mean_average_precision.value == half.mean_average_precision.value
+
+
+def test_labels_given_in_another_way_are_scored_as_they_are():
+    outputs = multi(60, 3)
+    given_labels = outputs.targets > 0.5
+    found = scored(outputs, MULTI, given=given_labels, note="by hand")
+    assert found.accuracy.value == found.macro_f1.value == 1
+    assert found.at_half.macro_f1.value < 1
+    assert [entry.threshold for entry in found.per_class] == [None] * 3

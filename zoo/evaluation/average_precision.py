@@ -43,7 +43,7 @@ def mean_average_precision(
     """The mean over the labels that some image has, with its interval; NaN where there is none.
 
     The variance is that of the bootstrap over images (labels of one image stay together); trials are `even_trials` of
-    the images that have each label, and no more than there are images.
+    the images that have each label, and where nothing varies no more than there are images.
     """
     found = average_precisions(logits, truth)
     if np.isnan(found).all():
@@ -60,7 +60,9 @@ def mean_average_precision(
         some = known.any(axis=1)
         means += (np.where(known, rows, 0).sum(axis=1)[some] / known.sum(axis=1)[some]).tolist()
     variance = float(np.var(means)) if means else 0.0
-    trials = min(count, even_trials(truth.sum(axis=0)))
+    trials = even_trials(truth.sum(axis=0))
+    if variance == 0:
+        trials = min(count, trials)
     return interval_of_mean(float(np.nanmean(found)), variance=variance, trials=trials)
 
 

@@ -317,8 +317,10 @@ def _macro_f1(confusion: NDArray[np.int64], resampled: NDArray[np.float64]) -> I
         touched, images = confusion[:, 1].sum(axis=1) + confusion[:, :, 1].sum(axis=1), int(confusion[0].sum())
     else:
         touched, images = confusion.sum(axis=0) + confusion.sum(axis=1), int(confusion.sum())
-    trials = min(images, even_trials(touched / 2))
-    return interval_of_mean(float(np.nanmean(f1)), variance=float(np.nanvar(resampled)), trials=trials)
+    trials, variance = even_trials(touched / 2), float(np.nanvar(resampled))
+    if variance == 0:  # all labels of an image may have been right together
+        trials = min(images, trials)
+    return interval_of_mean(float(np.nanmean(f1)), variance=variance, trials=trials)
 
 
 def _mean_of_known(f1: NDArray[np.float64]) -> NDArray[np.float64]:
