@@ -28,7 +28,7 @@ class Auto:
     Args:
         few_images: Median number of training images a class below which only the head is fitted, with photos.
         few_small: The same with small pictures.
-        small_px: Pictures whose median short side is below it are small.
+        small_px: Pictures whose median short side is below it, and below the network's input, are small.
     """
 
     few_images: Count = 10
@@ -47,7 +47,7 @@ class Auto:
     ) -> tuple[Choice, str]:
         if not pretrained:
             return "scratch", "weights=none: there is nothing to transfer"
-        small = facts.median_side_px < self.small_px
+        small = facts.median_side_px < min(self.small_px, network.input_px)
         few = self.few_small if small else self.few_images
         count = facts.median_class
         why = (

@@ -11,6 +11,7 @@ from zoo_plugins.strategy_recipe import (
     Count,
     Decay,
     Factor,
+    NormKeepingRecipe,
     Share,
     StagedRecipe,
     first_stages,
@@ -26,7 +27,7 @@ Ones = Annotated[int, Ge(1)]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _PartialRecipe(StagedRecipe):
+class _FromProbe:
     """A recipe whose training begins with a fitted head.
 
     Args:
@@ -41,7 +42,7 @@ class _PartialRecipe(StagedRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradualUnfreezing(_PartialRecipe):
+class GradualUnfreezing(_FromProbe, NormKeepingRecipe):
     """Trains the stages nearest to the head first, and thaws the others one group after the other.
 
     The head is trained in all phases; each phase has the same share of the epochs, and a schedule and a moving average
@@ -80,7 +81,7 @@ class GradualUnfreezing(_PartialRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surgical(_PartialRecipe):
+class Surgical(_FromProbe, NormKeepingRecipe):
     """Trains a few stages, and the head; the others stay frozen.
 
     Which fit depends on what has changed: the first where the pixels look otherwise (noise, another sensor), those in
@@ -116,7 +117,7 @@ class Surgical(_PartialRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BiasOnly(_PartialRecipe):
+class BiasOnly(_FromProbe, NormKeepingRecipe):
     """Trains all biases, the shifts of norms among them, and the head.
 
     Source: Ben Zaken et al., "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked
@@ -135,7 +136,7 @@ class BiasOnly(_PartialRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NormOnly(_PartialRecipe):
+class NormOnly(_FromProbe, NormKeepingRecipe):
     """Trains the scales and shifts of all normalisation layers, and the head.
 
     Source: Frankle et al., "Training BatchNorm and Only BatchNorm", arXiv:2003.00152; for pretrained networks
@@ -156,7 +157,7 @@ class NormOnly(_PartialRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LowRankAdapters(_PartialRecipe):
+class LowRankAdapters(_FromProbe, StagedRecipe):
     """Adds a low-rank product to chosen layers and trains it with the head; all else is frozen.
 
     A layer computes W x + alpha / rank * B A x, with B zero at the start; at the end W + alpha / rank * B A takes the
@@ -203,4 +204,4 @@ class LowRankAdapters(_PartialRecipe):
             targets=None if self.targets == "auto" else tuple(self.targets),
         )
         reason = f"adapters of rank {self.rank} are trained, and the head; at the end they are merged"
-        return Plan("lora", self.after_probe(self.phase(facts, "lora", adapters=adapters)), reason)
+        return Plan("lora", self.after_probe(self.phase(facts, "lora", adapters=adapters, freeze_norm=True)), reason)

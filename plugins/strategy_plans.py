@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zoo_plugins.strategy_recipe import FIT_HEAD, Count, Factor, Recipe, Share, StagedRecipe, first_stages
+from zoo_plugins.strategy_recipe import FIT_HEAD, Count, Factor, NormKeepingRecipe, Recipe, Share, first_stages
 
 from zoo.contracts.data import DataFacts
 from zoo.contracts.model import NetworkFacts
@@ -20,7 +20,7 @@ class LinearProbe:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FullFineTune(StagedRecipe):
+class FullFineTune(NormKeepingRecipe):
     """Trains the whole network from the start, with a fresh head.
 
     Source: Yosinski et al., "How transferable are features in deep neural networks?", arXiv:1411.1792. The moving

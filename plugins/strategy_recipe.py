@@ -98,16 +98,28 @@ class StagedRecipe(Recipe):
 
     Args:
         stage_decay: Each stage further from the head trains this much slower, in (0, 1].
-        freeze_norm: Keep BatchNorm's statistics: batches of a small data set are worse estimates.
     """
 
     stage_decay: Decay = 0.8
-    freeze_norm: bool = True
 
     def phase(self, facts: DataFacts, name: str, **parts: Any) -> Phase:
         """As every recipe's, with rates by stage."""
-        own = {"stage_decay": self.stage_decay, "freeze_norm": self.freeze_norm}
-        return super().phase(facts, name, **{**own, **parts})
+        return super().phase(facts, name, **{"stage_decay": self.stage_decay, **parts})
+
+
+@dataclass(frozen=True, kw_only=True)
+class NormKeepingRecipe(StagedRecipe):
+    """A recipe that trains parts in which there may be BatchNorm.
+
+    Args:
+        freeze_norm: Keep BatchNorm's statistics: batches of a small data set are worse estimates.
+    """
+
+    freeze_norm: bool = True
+
+    def phase(self, facts: DataFacts, name: str, **parts: Any) -> Phase:
+        """As every recipe's, with or without the statistics that the network came with."""
+        return super().phase(facts, name, **{"freeze_norm": self.freeze_norm, **parts})
 
 
 def first_stages(network: NetworkFacts, count: int, *, where: str = "strategy.freeze_stages") -> tuple[int, ...]:
