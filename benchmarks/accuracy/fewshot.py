@@ -1,11 +1,12 @@
 """Claim: with 1, 5, 20 and 100 training images a class of `clothing`, zoo's default run is at least as accurate as
-fastai's `fine_tune` in the same time.
+fastai's `fine_tune` in the same time or two minutes, whichever is longer.
 
     python benchmarks/accuracy/fewshot.py DATA --python OPPONENTS/bin/python [--seeds 0 1 2] [--counts 1 5 20 100]
     python benchmarks/accuracy/fewshot.py DATA --report
 
 Validation and test images are all used, whatever the count; each seed draws other training images, the same for all
-sides. fastai is given the seconds of zoo's slowest side on those images. Rows, table and plot: results/fewshot.json,
+sides. fastai is given the seconds of zoo's slowest side on those images, but no less than two minutes: with ten images
+zoo ends before fastai has been imported and has validated once. Rows, table and plot: results/fewshot.json,
 .md and .png. accuracy.py says how to set the opponents up.
 """
 
@@ -29,6 +30,8 @@ from measure import RESULTS, keep  # isort: skip
 STRATEGIES: dict[str, tuple[str, ...]] = {ZOO: (), "zoo probe": ("strategy=probe",), "zoo lpft": ("strategy=lpft",)}
 FASTAI = "fastai fine_tune"
 NAME = "fewshot"
+LEAST_S = 120.0
+"""What fastai is given at least."""
 
 
 def main() -> None:
@@ -53,7 +56,7 @@ def measure(given: argparse.Namespace) -> None:
     for seed, count in itertools.product(given.seeds, sorted(given.counts, reverse=True)):
         with tempfile.TemporaryDirectory() as folder:
             photos = few_images(open_set(given.data, Path(folder)), Path(folder) / "few", count=count, seed=seed)
-            slowest = 0.0
+            slowest = LEAST_S
             for side in given.sides:
                 if side == FASTAI:
                     new = opponents.measure(side, photos, seed=seed, seconds=slowest)

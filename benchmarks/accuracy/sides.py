@@ -23,9 +23,9 @@ OPPONENTS = {
 """Side to its script in opponents/."""
 
 RECIPES = {
-    "fastai fine_tune": ("base-0.002", "base-0.001", "base-0.005"),
-    "transformers Trainer": ("cosine-0.001", "cosine-0.0005", "cosine-0.002", "linear-0.00005"),
-    "PyTorch tutorial's loop": ("adamw-0.0005", "adamw-0.001", "sgd-0.01", "sgd-0.03", "sgd-0.001"),
+    "fastai fine_tune": ("base-0.002", "base-0.005"),
+    "transformers Trainer": ("cosine-0.001", "cosine-0.0005", "linear-0.00005"),
+    "PyTorch tutorial's loop": ("adamw-0.0005", "sgd-0.01", "sgd-0.001"),
 }
 """What each opponent may be run with; validation chooses (`accuracy.py --tune`), the first is taken before it has."""
 
@@ -63,9 +63,12 @@ class Opponents:
     recipes: dict[str, str] = field(default_factory=dict)
     speeds: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def measure(self, side: str, photos: Photos, *, seed: int, seconds: float) -> dict[str, Any]:
-        """One run as a row; its trial is not counted in its seconds."""
-        words = [str(photos.folder), str(seed), "--seconds", f"{seconds:.1f}", *photos.opponents_words]
+    def measure(
+        self, side: str, photos: Photos, *, seed: int, seconds: float, epochs: float | None = None
+    ) -> dict[str, Any]:
+        """One run as a row; its trial is not counted in its seconds. With `epochs` the seconds do not matter."""
+        limit = ["--seconds", f"{seconds:.1f}"] if epochs is None else ["--epochs", str(epochs)]
+        words = [str(photos.folder), str(seed), *limit, *photos.opponents_words]
         words += ["--recipe", self.recipes.get(side, RECIPES[side][0])]
         if side in self.speeds:
             words += ["--speed", json.dumps(self.speeds[side])]

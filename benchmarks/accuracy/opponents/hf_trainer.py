@@ -27,22 +27,24 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 RECIPES = {
     "cosine-0.001": ("cosine", 1e-3),
     "cosine-0.0005": ("cosine", 5e-4),
-    "cosine-0.002": ("cosine", 2e-3),
     "linear-0.00005": ("linear", 5e-5),
 }
 """Schedule and learning rate; the last is the example's own."""
 
 
 class Classifier(torch.nn.Module):
-    """A timm network with the outputs that Trainer reads."""
+    """A timm network with the outputs that Trainer reads.
 
-    def __init__(self, network: torch.nn.Module) -> None:
+    The layout goes with the images, and convolutions follow it: Trainer cannot save weights that are channels last.
+    """
+
+    def __init__(self, network: torch.nn.Module, layout: torch.memory_format) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.layout = network, layout
 
     def forward(self, pixel_values: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
         """Logits, and the loss where labels are given."""
-        logits = self.network(pixel_values)
+        logits = self.network(pixel_values.contiguous(memory_format=self.layout))
         if labels is None:
             return {"logits": logits}
         return {"loss": torch.nn.functional.cross_entropy(logits.float(), labels), "logits": logits}
@@ -78,7 +80,7 @@ def trainer(job: Job, network: torch.nn.Module, *, steps: int, folder: str, vali
     """A Trainer for so many steps."""
     schedule, rate = RECIPES[job.recipe]
     channels_last = job.speed is not None and job.speed.layout == "channels_last"
-    network.to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
     arguments = TrainingArguments(
         output_dir=folder,
         max_steps=steps,
@@ -104,7 +106,7 @@ def trainer(job: Job, network: torch.nn.Module, *, steps: int, folder: str, vali
         disable_tqdm=True,
     )
     return Trainer(
-        model=Classifier(network),
+        model=Classifier(network, layout),
         args=arguments,
         data_collator=collate,
         train_dataset=split(job, "train"),

@@ -34,9 +34,7 @@ class Recipe:
 
 RECIPES = {
     "adamw-0.0005": Recipe("adamw", 5e-4),
-    "adamw-0.001": Recipe("adamw", 1e-3),
     "sgd-0.01": Recipe("sgd", 1e-2),
-    "sgd-0.03": Recipe("sgd", 3e-2),
     "sgd-0.001": Recipe("sgd", 1e-3, cosine=False),
 }
 
