@@ -39,8 +39,7 @@ class Auto:
         """The plan of the chosen strategy, with the rule as its reason."""
         chosen, reason = self._choose(facts, network, pretrained=pretrained, must_train=must_train)
         plan: Plan = PLANS[chosen]().plan(facts, network=network, pretrained=pretrained)
-        epochs = sum(phase.epochs for phase in plan.phases)
-        return dataclasses.replace(plan, reason=f"{reason}; {epochs:g} epochs" if epochs else reason)
+        return dataclasses.replace(plan, reason=reason)
 
     def _choose(
         self, facts: DataFacts, network: NetworkFacts, *, pretrained: bool, must_train: bool
