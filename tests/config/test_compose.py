@@ -166,7 +166,7 @@ def test_values_that_do_not_fit_are_shown_together_with_their_type(configured: C
 
     assert [(error.what, error.allowed) for error in errors] == [
         ("data.val_fraction=1.5 does not fit", "float above 0 and below 1 | 'auto'"),
-        ("optimizer.lr=-1 does not fit", "float above 0 | 'auto'"),
+        ("optimizer.lr=-1 does not fit", "float above 0 | 'auto' | 'measure'"),
         ("optimizer.betas=3 does not fit", "[float, float]"),
         ("optimizer.amsgrad='perhaps' does not fit", "bool"),
         ("train.epochs='abc' does not fit", "float above 0 | 'auto'"),

@@ -52,7 +52,7 @@ def test_options_of_the_kind_go_before_the_components_own() -> None:
     options = {option.name: option for option in schema.options(entry_of("own_rate", kind="optimizer"))}
 
     assert options["lr"].default == "auto"
-    assert options["lr"].type_name == "float above 0 | 'auto'"
+    assert options["lr"].type_name == "float above 0 | 'auto' | 'measure'"
     assert options["beta"].default == 0.9
 
 
