@@ -18,6 +18,7 @@ import json
 import statistics
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 5, 20, 100])
     parser.add_argument("--sides", nargs="+", choices=[*STRATEGIES, FASTAI], default=[*STRATEGIES, FASTAI])
+    parser.add_argument("--px", type=int, help="side of every network's input")
     parser.add_argument("--zoo", nargs="*", default=[], help="further words for zoo")
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
@@ -56,6 +58,7 @@ def measure(given: argparse.Namespace) -> None:
     for seed, count in itertools.product(given.seeds, sorted(given.counts, reverse=True)):
         with tempfile.TemporaryDirectory() as folder:
             photos = few_images(open_set(given.data, Path(folder)), Path(folder) / "few", count=count, seed=seed)
+            photos = replace(photos, px=given.px or photos.px)
             slowest = LEAST_S
             for side in given.sides:
                 if side == FASTAI:
