@@ -54,10 +54,10 @@ PARTS = (
 
 
 class Mnist:
-    """60,000 scans of 28 x 28 px to train on, of which validation takes its share, and the 10,000 published for testing.
+    """60,000 scans of 28 x 28 px to train on, of which validation takes its share, and the 10,000 that test.
 
-    The four files (11 MB) are fetched once into the cache, and compared with their published hashes. With `path` nothing
-    is fetched.
+    The four files (11 MB) are fetched once into the cache, and compared with their published hashes. With `path`
+    nothing is fetched.
 
     Source: LeCun, Cortes, Burges, The MNIST database of handwritten digits; address and hashes are those of torchvision
     0.29, `torchvision.datasets.MNIST`.
@@ -108,7 +108,8 @@ class Mnist:
         labels = read_idx(self._file(part.labels, part.labels_md5), kind=LABELS)
         if len(images) != len(labels) or not len(images) or labels.max() > 9:
             raise UserError(
-                f"{len(images)} images, {len(labels)} labels, the highest {labels.max(initial=0)}: these files are not MNIST",
+                f"these files are not MNIST: {len(images)} images, {len(labels)} labels, the highest "
+                f"{labels.max(initial=0)}",
                 where=self.location,
             )
         return images[..., None], labels

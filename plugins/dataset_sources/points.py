@@ -69,7 +69,7 @@ class Points:
 
 
 class Xor(Points):
-    """The four points of exclusive or, each n / 4 times with noise around it: class 1 where one of two signs is negative.
+    """The four points of exclusive or, each n / 4 times with noise around it; class 1 where the two signs differ.
 
     The points are (-1, -1), (1, 1) of class 0 and (-1, 1), (1, -1) of class 1. No line has more than three of them on
     their right sides. Without noise the same four points are in all splits: training is then the whole truth, and
