@@ -41,7 +41,7 @@ WORDS = ("strategy=scratch", "strategy.crop_scale=null", "optimizer=adam", "opti
 def test_thresholds_go_from_validation_into_the_model_and_into_every_use(pairs: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     done = run(
-        "finetune", f"data={pairs / 'labels.csv'}", *TINY, "model=zoo/lenet", *WORDS, "loss=binary_cross_entropy",
+        "finetune", f"data={pairs / 'labels.csv'}", *TINY[1:], "model=zoo/lenet", *WORDS, "loss=binary_cross_entropy",
         "loss.class_weight=inverse", f"run.dir={folder}", "--json",
     )  # fmt: skip
     scores = json.loads(done.stdout)["scores"]["test"]
