@@ -131,8 +131,9 @@ def _say_vague(accuracy: Interval, *, count: int) -> str:
     if accuracy.high - accuracy.low <= VAGUE:
         return ""
     needed = max(count + 1, round(count * ((accuracy.high - accuracy.low) / VAGUE) ** 2))
+    what = "one image says" if count == 1 else f"{count} images say"
     return (
-        f"{f'{count} images say' if count > 1 else 'one image says'} little: on many more the accuracy may be anything from {100 * accuracy.low:.0f} to "
+        f"{what} little: on many more the accuracy may be anything from {100 * accuracy.low:.0f} to "
         f"{100 * accuracy.high:.0f} %; about {needed} would narrow that to {100 * VAGUE:.0f} points"
     )
 
