@@ -108,9 +108,10 @@ class Predictor:
                 progress(len(rows), len(listed))
         return rows
 
-    def logits(self, windows: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's answers, before the temperature: uint8[B, S, S, C] to float32[B, classes]."""
-        batch = self.preprocess.normalise(torch.from_numpy(np.require(windows, np.uint8, ["C", "W"])).to(self.device))
+    def logits(self, windows: NDArray[Any]) -> NDArray[np.float32]:
+        """The network's answers, before the temperature: windows [B, S, S, C] to float32[B, classes]."""
+        kind = np.float32 if self.preprocess.takes_numbers else np.uint8
+        batch = self.preprocess.normalise(torch.from_numpy(np.require(windows, kind, ["C", "W"])).to(self.device))
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False):
             answer: NDArray[np.float32] = self.model.module(batch).float().cpu().numpy()
         return answer
@@ -122,14 +123,25 @@ class Predictor:
         answer: NDArray[np.float64] = shares.numpy()
         return answer
 
-    def window(self, data: bytes | NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def window(self, data: bytes | NDArray[Any]) -> NDArray[Any]:
         """An image as the network sees it: encoded bytes or pixels to uint8[S, S, C].
 
+        A network of numbers takes an array, float[C, S, S], as float32[S, S, C].
+
         Raises:
-            BadImage: It cannot be read.
+            BadImage: It cannot be read, or is not what the network takes.
         """
         wanted = self.preprocess
+        if wanted.takes_numbers:
+            return self._numbers(data)
         return wanted(decode(data, channels=wanted.channels, resize_hint_px=wanted.resize_px))
+
+    def _numbers(self, data: bytes | NDArray[Any]) -> NDArray[Any]:
+        shape = (self.preprocess.channels, self.preprocess.size, self.preprocess.size)
+        if isinstance(data, bytes) or data.shape != shape or not np.isfinite(data).all():
+            wanted = "finite numbers, an array of shape " + " x ".join(map(str, shape))
+            raise BadImage(f"this model takes {wanted} from Python, and no images")
+        return np.ascontiguousarray(data.transpose(1, 2, 0), np.float32)
 
     def _decoded(
         self, listed: Sequence[ImageInput], batch_size: int

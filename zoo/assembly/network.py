@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo.assembly.network_options import refused_by_weights, unlike_saved, with_pixels
-from zoo.assembly.numbers import no_published_weights
+from zoo.assembly.numbers import no_network_of_images, no_published_weights
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
 from zoo.contracts.model import FoundWeights, LoadReport, Model, WeightsRequest, WeightsSource
@@ -56,11 +56,18 @@ def build_backbone(
     size = asked if isinstance(asked, int) else None
 
     def build() -> Model:
-        built = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
+        try:
+            built = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
+        except ValueError as error:
+            if not facts.arrays:
+                raise
+            raise no_network_of_images(config, facts) from error
         return change_network(built, options)
 
     at_path = not weight_sources(registry, choice) and Path(choice).expanduser().exists()
     raise_all(refused_by_weights(config, choice, at_path=at_path))
+    if facts.arrays and choice != "none" and not at_path:
+        raise no_published_weights(config, "the data")
     model = build()
     found = choose_weights(choice, registry, model=model, name=config.model.name, say=say)
     if found is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zoo.config.run_config import FinetuneConfig
+from zoo.contracts.data import DataFacts
 from zoo.errors import UserError
 
 IMAGE_KEYS = ("strategy.crop_scale", "strategy.flip", "strategy.start_px", "model.image_size", "model.pixels")
@@ -30,8 +31,19 @@ def refused_for_numbers(config: FinetuneConfig, location: str) -> list[UserError
 def no_published_weights(config: FinetuneConfig, location: str) -> UserError:
     """The error for pretrained values of a network that was trained on images."""
     return UserError(
-        f"weights={config.weights} of {config.model.name} were trained on images; {location} holds arrays of numbers",
+        f"weights={config.weights}: pretrained networks ({config.model.name}) know images; {location} hold arrays of "
+        "numbers",
         where="weights",
         allowed="none",
+        do=["model=mlp weights=none", "model=perceptron weights=none"],
+    )
+
+
+def no_network_of_images(config: FinetuneConfig, facts: DataFacts) -> UserError:
+    """The error for a network that is made for images alone."""
+    side = facts.median_side_px
+    return UserError(
+        f"{config.model.name} is made for images; the data are arrays of {facts.channels} x {side} x {side} numbers",
+        where="model",
         do=["model=mlp weights=none", "model=perceptron weights=none"],
     )
