@@ -112,7 +112,7 @@ def without_effect(config: FinetuneConfig, plan: Plan, *, loss_fits_heads: bool 
         UserError(
             f"{key} has no effect: strategy {plan.strategy!r} fits only the head, on cached features",
             where=key,
-            allowed="strategies that train: lpft, full, scratch",
+            allowed="strategies that train: all but probe",
             do=["strategy=lpft", f"or leave {key} out"],
         )
         for key in asked_for_training(config, loss_fits_heads=loss_fits_heads)
