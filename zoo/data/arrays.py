@@ -28,7 +28,8 @@ class ArrayStore:
         return len(self._values)
 
     def __getitem__(self, index: int) -> NDArray[np.float32]:
-        return self._values[index]
+        row: NDArray[np.float32] = self._values[index]
+        return row
 
 
 def holds_arrays(source: DataSource) -> bool:
@@ -60,7 +61,7 @@ def read_arrays(listing: Listing, source: DataSource) -> ArrayStore:
     row_of = {sample.key: row for row, sample in enumerate(source.samples())}
     rows = np.array([row_of[sample.key] for sample in listing.samples], np.int64)
     values = arrays_of(source)[rows]
-    finite = np.isfinite(values).all(axis=(1, 2, 3))
+    finite = np.logical_and.reduce(np.isfinite(values), axis=(1, 2, 3))
     keys = [sample.key for sample in listing.samples]
     kept = np.ascontiguousarray(values[finite].transpose(0, 2, 3, 1))
     kept.setflags(write=False)
