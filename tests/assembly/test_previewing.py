@@ -13,7 +13,7 @@ from support.coloured import colour_coded
 
 from zoo.assembly import training
 from zoo.assembly.console import Console
-from zoo.assembly.previewing import choose_images, preview, refuse_arrays, titles
+from zoo.assembly.previewing import choose_images, preview, titles
 from zoo.config.compose import configure
 from zoo.contracts.data import DataBundle, Task
 from zoo.contracts.training import Phase, Plan
@@ -193,13 +193,6 @@ def test_images_with_several_labels_are_named_by_all_of_them(plugins, shapes):
     from zoo.assembly.previewing import _labels
 
     assert [_labels(bundle, i) for i in range(3)] == ["class 0, class 1", "(no label)", "class 2"]
-
-
-def test_arrays_of_numbers_are_refused():
-    with pytest.raises(UserError, match="arrays of numbers, not images") as caught:
-        refuse_arrays(SimpleNamespace(arrays=True), "moons")
-    assert caught.value.where == "data=moons"
-    refuse_arrays(SimpleNamespace(arrays=False), "photos")
 
 
 def test_check_says_what_it_found(plugins, shapes):

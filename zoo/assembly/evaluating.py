@@ -18,6 +18,7 @@ from zoo.config.run_config import Component
 from zoo.contracts.data import DataSource
 from zoo.contracts.evaluation import Scores
 from zoo.contracts.importing import Provenance
+from zoo.data.arrays import holds_arrays
 from zoo.data.batches import Batches
 from zoo.data.listing import Listing
 from zoo.data.pack import pack
@@ -111,6 +112,10 @@ def _other_data(data: str, plugins: Plugins, *, saved: SavedModel) -> tuple[List
     path = Path(data).expanduser()
     component = Component("dataset", "data", source_name_for(path), {"path": str(path)})
     source: DataSource = plugins.registry.get("dataset", component.name).build(**component.options)
+    if holds_arrays(source) != saved.preprocess.takes_numbers:
+        kinds = ("images", "arrays of numbers")
+        has, takes = kinds[holds_arrays(source)], kinds[saved.preprocess.takes_numbers]
+        raise UserError(f"the data are {has}; the run was trained on {takes}", where=f"data={data}")
     samples = tuple(sorted(source.samples(), key=lambda sample: sample.key))
     if not samples:
         raise UserError(f"no images in {source.location}", where=f"data={data}")

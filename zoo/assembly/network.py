@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from zoo.assembly.network_options import refused_by_weights, unlike_saved, with_pixels
-from zoo.assembly.numbers import no_network_of_images, no_published_weights
+from zoo.assembly.numbers import about_input, no_network_of_images, no_published_weights
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
 from zoo.contracts.model import FoundWeights, LoadReport, Model, WeightsRequest, WeightsSource
@@ -58,8 +58,8 @@ def build_backbone(
     def build() -> Model:
         try:
             built = entry.build(**config.model.own, classes=facts.classes, channels=facts.channels, image_size=size)
-        except ValueError as error:
-            if not facts.arrays:
+        except (ValueError, UserError) as error:
+            if not facts.arrays or not about_input(error):
                 raise
             raise no_network_of_images(config, facts) from error
         return change_network(built, options)
@@ -88,7 +88,10 @@ def build_backbone(
     if options.get("pixels", AUTO) != AUTO:
         preprocess = with_pixels(preprocess, options["pixels"])
     model = dataclasses.replace(model, spec=dataclasses.replace(model.spec, preprocess=preprocess))
-    return check_forward(model), found
+    try:
+        return check_forward(model), found
+    except UserError as error:
+        raise (no_network_of_images(config, facts) if facts.arrays else error) from error
 
 
 def adapted(preprocess: Preprocess, *, channels: int, size: int | None) -> Preprocess:

@@ -47,3 +47,22 @@ def no_network_of_images(config: FinetuneConfig, facts: DataFacts) -> UserError:
         where="model",
         do=["model=mlp weights=none", "model=perceptron weights=none"],
     )
+
+
+def about_input(error: ValueError | UserError) -> bool:
+    """Whether a network was not built because of the channels or the side of its input, which arrays fix."""
+    return not isinstance(error, UserError) or (error.where or "").startswith("model.image_size")
+
+
+def refuse_arrays(facts: DataFacts, location: str, *, why: str) -> None:
+    """Refuses data that are no images, where only images will do.
+
+    Raises:
+        UserError: They are arrays of numbers.
+    """
+    if facts.arrays:
+        raise UserError(
+            f"these data are arrays of numbers, not images: {why}",
+            where=f"data={location}",
+            allowed="images: a folder of class folders, a table, an archive, or a registered name such as digits",
+        )

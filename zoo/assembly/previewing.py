@@ -15,11 +15,12 @@ from zoo.assembly.console import Console
 from zoo.assembly.data import eval_feed, open_data, pack_data, train_feed
 from zoo.assembly.label_warnings import AugmentationCheck, said_options
 from zoo.assembly.network import build_backbone, finish_network
+from zoo.assembly.numbers import refuse_arrays
 from zoo.assembly.planning import make_plan
 from zoo.assembly.session import Session
 from zoo.assembly.start import open_scratch
 from zoo.config.run_config import FinetuneConfig
-from zoo.contracts.data import DataBundle, DataFacts
+from zoo.contracts.data import DataBundle
 from zoo.contracts.training import Batch, Phase, Plan
 from zoo.data.batches import Batches
 from zoo.errors import UserError, name_list
@@ -85,7 +86,7 @@ def preview(
     """
     session = open_scratch(config, plugins, console=console, folder=RunFolder(Path()), verb="preview")
     source, listing, facts = open_data(session)
-    refuse_arrays(facts, listing.location)
+    refuse_arrays(facts, listing.location, why="there is nothing to draw, and augmentations act on images")
     session.seed_everything()
     model, found = build_backbone(config, session.registry, facts=facts, say=console.say)
     plan = make_plan(session, facts, model=model, pretrained=found is not None)
@@ -108,20 +109,6 @@ def preview(
         strategy=plan.strategy,
         check=checked,
     )
-
-
-def refuse_arrays(facts: DataFacts, location: str) -> None:
-    """Refuses data that are no images.
-
-    Raises:
-        UserError: They are arrays of numbers.
-    """
-    if facts.arrays:
-        raise UserError(
-            "these data are arrays of numbers, not images: there is nothing to draw, and augmentations act on images",
-            where=f"data={location}",
-            allowed="images: a folder of class folders, a table, an archive, or a registered name such as digits",
-        )
 
 
 def shown_phase(session: Session, plan: Plan) -> Phase:

@@ -11,6 +11,7 @@ from typing import Any
 from zoo.artifacts.run_folder import RunFolder
 from zoo.assembly.console import Console
 from zoo.assembly.data import open_data
+from zoo.assembly.numbers import refuse_arrays
 from zoo.assembly.recommend.candidates import choose_candidates
 from zoo.assembly.recommend.halving import RULE
 from zoo.assembly.recommend.pool import Pool
@@ -96,7 +97,8 @@ def _single(error: UserError) -> list[UserError]:
 
 
 def _open_pool(session: Session) -> Pool:
-    source, listing, _ = open_data(session)
+    source, listing, facts = open_data(session)
+    refuse_arrays(facts, listing.location, why="the networks that are compared know images")
     pool = Pool(source, listing, seed=session.config.train.seed)
     tested = len(listing.samples) - len(pool.samples)
     if tested:

@@ -44,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
         check_predictions_path(Path(output))
     console = Console(as_json=arguments.as_json)
     predictor = _predictor(arguments, console)
+    _refuse_numbers(predictor)
     top = whole_number(arguments, "top", default=5)
     batch_size = whole_number(arguments, "batch_size", default=32)
     with console.counting("predict") as watch:
@@ -85,6 +86,21 @@ def _predictor(arguments: Arguments, console: Console) -> Predictor:
     return pretrained_predictor(
         str(model), plugins, weights=arguments.get("weights") or "auto", device=device, say=console.say
     )
+
+
+def _refuse_numbers(predictor: Predictor) -> None:
+    """Raises UserError for a network that takes no images: no file holds what it takes."""
+    takes = predictor.preprocess
+    if takes.takes_numbers:
+        shape = f"{takes.channels} x {takes.size} x {takes.size}"
+        raise UserError(
+            "this model was trained on arrays of numbers, and no images",
+            where="zoo predict",
+            do=[
+                f"in Python: zoo.load(RUN).predict([array, ...]), each float32 of {shape}",
+                "python -m zoo evaluate run=RUN scores it on its own data",
+            ],
+        )
 
 
 def _line(row: Prediction) -> str:
