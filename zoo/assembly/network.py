@@ -91,7 +91,9 @@ def build_backbone(
     try:
         return check_forward(model), found
     except UserError as error:
-        raise (no_network_of_images(config, facts) if facts.arrays else error) from error
+        if not facts.arrays:
+            raise
+        raise no_network_of_images(config, facts) from error
 
 
 def adapted(preprocess: Preprocess, *, channels: int, size: int | None) -> Preprocess:

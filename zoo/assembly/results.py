@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,7 @@ from zoo.contracts.data import DataBundle, Task
 from zoo.contracts.evaluation import Interval, Outputs, Scores
 from zoo.contracts.model import Model
 from zoo.evaluation.calibration import calibrate, reliability
+from zoo.evaluation.intervals import wilson_of
 from zoo.evaluation.metrics import score
 from zoo.evaluation.report import plain_scores, render_scores, write_curves, write_report
 from zoo.evaluation.thresholds import Thresholds, choose_thresholds
@@ -24,6 +27,9 @@ CHOSEN = "labels given at thresholds chosen on the validation images"
 
 VAGUE = 0.2
 """An interval of the accuracy wider than this is spelled out."""
+
+FEW = 30
+"""So is every interval that rests on fewer images than this."""
 
 
 @dataclass(frozen=True)
@@ -118,24 +124,44 @@ def say_results(session: Session, scores: dict[str, Scores]) -> None:
             f"{name:<10}  {what} {accuracy.value:.3f}  (95 % interval {accuracy.low:.3f} to {accuracy.high:.3f}, "
             f"{found.count} images)  macro F1 {found.macro_f1.value:.3f}"
         )
-    vague = _say_vague(scores[last].accuracy, count=scores[last].count)
-    if vague:
-        console.say(vague)
+    for line in say_uncertain(scores[last]):
+        console.say(line)
     if "test" not in scores:
         console.say("no test images: the validation score chose among epochs and is a little too good")
     console.say(f"run         {session.folder.path}")
 
 
-def _say_vague(accuracy: Interval, *, count: int) -> str:
-    """What so few images leave open, where that is much."""
-    if accuracy.high - accuracy.low <= VAGUE:
-        return ""
-    needed = max(count + 1, round(count * ((accuracy.high - accuracy.low) / VAGUE) ** 2))
-    what = "one image says" if count == 1 else f"{count} images say"
-    return (
-        f"{what} little: on many more the accuracy may be anything from {100 * accuracy.low:.0f} to "
-        f"{100 * accuracy.high:.0f} %; about {needed} would narrow that to {100 * VAGUE:.0f} points"
-    )
+def say_uncertain(scores: Scores) -> list[str]:
+    """What so few images leave open, a sentence each, where that is much.
+
+    Beside the interval itself: how many images would narrow it to `VAGUE` whatever share in it is the true one, and
+    which classes nothing is known of.
+    """
+    accuracy, count = scores.accuracy, scores.count
+    lines = []
+    if count < FEW or accuracy.high - accuracy.low > VAGUE:
+        what = "one image says" if count == 1 else f"{count} images say"
+        low, high = math.floor(100 * accuracy.low), math.ceil(100 * accuracy.high)
+        lines.append(f"{what} little: on many more the accuracy may be anything from {low} to {high} %")
+    if accuracy.high - accuracy.low > VAGUE:
+        lines[0] += f"; {_enough(accuracy)} would narrow that to {100 * VAGUE:.0f} points"
+    unseen = [entry.name for entry in scores.per_class if not entry.support]
+    if unseen:
+        named = ", ".join(map(repr, unseen[:5])) + (f" and {len(unseen) - 5} more" if len(unseen) > 5 else "")
+        split = {"val": "validation"}.get(scores.split, scores.split)
+        lines.append(f"no {split} image of class {named}: the score says nothing of it")
+    return lines
+
+
+def _enough(accuracy: Interval) -> int:
+    """Images whose interval is no wider than `VAGUE`, whatever share within this one is true."""
+    hardest = min(max(0.5, accuracy.low), accuracy.high)
+
+    def width(count: int) -> float:
+        found = wilson_of(hardest, trials=count)
+        return found.high - found.low
+
+    return next(count for count in itertools.count(1) if width(count) <= VAGUE)
 
 
 def _save_model(session: Session, model: Model, *, bundle: DataBundle, plain: dict[str, Any], scored: Scored) -> None:
