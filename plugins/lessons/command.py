@@ -107,6 +107,8 @@ def table(lesson: Lesson, outcomes: Outcomes) -> list[str]:
 
 
 def _cells(lesson: Lesson, outcome: Outcome) -> list[str]:
+    if outcome.broken == len(outcome.test):
+        return ["broke" for _ in lesson.columns]
     values = {"train": outcome.mean_train, "test": outcome.mean_test, "gap": outcome.gap}
     return [f"{values[column]:.3f}" for column in lesson.columns]
 

@@ -43,7 +43,7 @@ EXPECTED = {
         *("constant", "step", "cosine", "one_cycle", "plateau", "linear"),
         *("piecewise", "exponential", "power"),
     },
-    "losses": {"cross_entropy", "binary_cross_entropy", "focal", "perceptron"},
+    "losses": {"cross_entropy", "binary_cross_entropy", "focal", "logit_adjusted", "perceptron"},
     "heads": {"linear", "mlp", "cosine"},
 }
 SUPPLIED: dict[str, dict[str, Any]] = {"head": {"features": 4, "classes": 3}}
@@ -137,7 +137,13 @@ def test_loss_states_tasks_and_targets(entry):
 def test_loss_keeps_what_its_facts_say(entry):
     import torch
 
+    from zoo.contracts.data import Task
+    from zoo.contracts.training import Setting
+
     loss = entry.build()
+    if hasattr(loss, "check"):
+        task = Task(entry.facts["tasks"][0])
+        loss.check(Setting(task, 4, "all", entry.facts["soft_targets"], images=10, class_counts=(4, 3, 2, 1)))
     logits = torch.randn(3, 4)
     if "single_label" in entry.facts["tasks"]:
         assert loss(logits, torch.tensor([0, 1, 2])).shape == (3,)

@@ -55,6 +55,12 @@ def make_loss(session: Session, bundle: DataBundle, *, setting: Setting | None =
     check = getattr(built, "check", None)
     if setting is not None and check is not None:
         check(setting)
+    if session.config.train.sampling == "balanced" and getattr(built, "balance", None) is not None:
+        raise UserError(
+            "rare classes would be made up for twice: by the loss, and by showing them more often",
+            where="train.sampling=balanced",
+            do=["leave train.sampling out", "or take the class weights or the prior out of the loss"],
+        )
     return built
 
 
