@@ -103,11 +103,10 @@ SCHEDULES = Lesson(
         )
     ),
     claims=(
-        Claim(
-            "no schedule falls behind the constant rate by more than a point",
-            lambda found: min(o.mean_test for o in found.values()) > found["constant"].mean_test - 0.01,
-        ),
+        Claim("a rate that falls ends better than a constant one: step", _above("step", "constant")),
+        Claim("and so with a cosine", _above("cosine", "constant")),
     ),
+    remark="With eight epochs, exponential and power as they are set by default fall too early.",
     compare="constant",
     seeds=5,
 )
