@@ -162,7 +162,7 @@ REGULARIZATION = Lesson(
         Claim("L1 narrows it", _smaller_gap("L1", "none")),
         Claim("L2 narrows it", _smaller_gap("L2", "none")),
     ),
-    remark="A smaller gap is no better test: these digits are easy, and penalties strong enough to narrow it cost a little.",
+    remark="A smaller gap is no better test: these digits are easy, and penalties that narrow it cost a little.",
     compare="none",
     seeds=5,
     columns=("train", "test", "gap"),
