@@ -15,7 +15,7 @@ from zoo.config.run_config import Component
 from zoo.contracts.data import DataBundle, Task
 from zoo.contracts.model import Model
 from zoo.contracts.training import Phase, Regularizer, Schedule, Setting
-from zoo.errors import UserError
+from zoo.errors import UserError, raise_all
 from zoo.models.build import parameter_groups
 from zoo.training.warmup import with_warmup
 
@@ -119,11 +119,7 @@ def make_regularizers(
         UserError: One can have no effect, or two want what only one can have.
     """
     own = {c.key: lasting.get(c.key) or session.build(c) for c in session.config.regularizers}
-    for method, what in _FOR_ONE.items():
-        having = [key for key, regularizer in own.items() if hasattr(regularizer, method)]
-        if len(having) > 1:
-            names = " and ".join(key.rpartition(".")[2] for key in having)
-            raise UserError(f"{names} each want to {what}; one alone can", where="regularizers", do="keep one of them")
+    raise_all(exclude_each_other(own))
     for regularizer in own.values():
         if hasattr(regularizer, "check"):
             regularizer.check(setting)
@@ -141,6 +137,17 @@ def make_regularizers(
 
 _FOR_ONE = {"swapped_in": "keep the weights that are validated", "look_ahead": "choose where the gradient is taken"}
 """Methods that one regularizer of a run may have, and what they do."""
+
+
+def exclude_each_other(own: Mapping[str, Regularizer]) -> list[UserError]:
+    """An error for each set of regularizers, by their keys, that want what only one of them can have."""
+    errors = []
+    for method, what in _FOR_ONE.items():
+        having = [key.rpartition(".")[2] for key, regularizer in own.items() if hasattr(regularizer, method)]
+        if len(having) > 1:
+            said = f"{' and '.join(having)} each want to {what}; one alone can"
+            errors.append(UserError(said, where="regularizers", do="keep one of them"))
+    return errors
 
 
 def _of_recipe(

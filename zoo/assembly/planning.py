@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from zoo.assembly.objective import exclude_each_other
 from zoo.assembly.session import Session
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
@@ -43,6 +44,7 @@ def make_plan(session: Session, facts: DataFacts, *, model: Model, pretrained: b
             *without_effect(config, plan, loss_fits_heads=fits),
             *cannot_adapt(plan, model),
             *cannot_grow(config, plan, model=model),
+            *exclude_each_other({c.key: session.build(c) for c in config.regularizers}),
         ]
     )
     session.measured["plan"] = to_plain(plan)
