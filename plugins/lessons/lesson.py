@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -54,11 +54,6 @@ class Outcome:
         """How much better the network is on the images that it was trained on."""
         return self.mean_train - self.mean_test
 
-    @property
-    def spread(self) -> float:
-        """Half the distance from the worst seed to the best."""
-        return (max(self.test) - min(self.test)) / 2
-
 
 Outcomes = Mapping[str, Outcome]
 """Label of a row to what its runs came to."""
@@ -95,7 +90,7 @@ class Lesson:
     remark: str = ""
     compare: str = ""
     seeds: int = 1
-    columns: tuple[str, ...] = field(default=("test",))
+    columns: tuple[str, ...] = ("test",)
 
 
 def difference(ours: Sequence[float], base: Sequence[float]) -> tuple[float, float]:

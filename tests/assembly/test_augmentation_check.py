@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.coloured import colour_coded, sixes_and_nines
+from support.listening import Listening
 
 from zoo.assembly import augmentation_check
 from zoo.assembly.augmentation_check import check_augmentations, warn_of_label_moves
-from zoo.assembly.console import Console
 from zoo.assembly.data import open_data, pack_data
 from zoo.assembly.network import build_backbone, finish_network
 from zoo.assembly.planning import make_plan
@@ -29,17 +29,6 @@ PIXELS = ("model=lenet5", "weights=none", *QUIET)
 UPSIDE_DOWN = ("augmentations=[flip]", "augmentations.flip.horizontal=false", "augmentations.flip.vertical=true")
 HARMLESS = "augmentations=[translate,rotate,intensity,noise,scale]"
 REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-class Listening(Console):
-    """Keeps what is said."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")

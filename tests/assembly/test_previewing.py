@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.coloured import colour_coded
+from support.listening import Listening
 
 from zoo.assembly import training
-from zoo.assembly.console import Console
 from zoo.assembly.previewing import choose_images, preview, titles
 from zoo.config.compose import configure
 from zoo.contracts.data import DataBundle, Task
@@ -24,17 +24,6 @@ from zoo.plugins import load_plugins
 QUIET = ("train.threads=1", "train.loader_threads=1", "train.precision=fp32", "train.device=cpu")
 TINY = ("weights=none", "data.channels=3", *QUIET)
 LENET = "model=lenet5"
-
-
-class Listening(Console):
-    """Keeps what is said."""
-
-    def __init__(self):
-        super().__init__()
-        self.lines = []
-
-    def say(self, text):
-        self.lines.append(text)
 
 
 @pytest.fixture(scope="module")
