@@ -111,6 +111,24 @@ def register_strategies(register: Register) -> None:
 
 
 @hookspec
+def register_callbacks(register: Register) -> None:
+    """Offers things that are told what happens in a run.
+
+    Built: an object with any of the methods of `zoo.contracts.callbacks.Callback`, on the main process, once a run.
+    Forbidden: changing weights, batches or random draws; writing outside the run's folder.
+    """
+
+
+@hookspec
+def register_trackers(register: Register) -> None:
+    """Offers places where a run's settings, curves and scores are written.
+
+    Built: an object that satisfies `zoo.contracts.tracking.Tracker`, on the main process, once a run. Forbidden: the
+    network, unless the name says so; writing outside the run's folder, unless an option names the place.
+    """
+
+
+@hookspec
 def register_importers(register: Register) -> None:
     """Offers readers of other frameworks' weight files.
 
