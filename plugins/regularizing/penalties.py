@@ -30,9 +30,9 @@ class _Penalty:
         """Refuses `activity` where the features are fixed.
 
         Raises:
-            UserError: Only the head is trained, so a penalty on what enters it has no gradient.
+            UserError: Nothing but the head is trained, so a penalty on what enters it has no gradient.
         """
-        if self.on == "activity" and setting.trainable == "head":
+        if self.on == "activity" and setting.backbone_fixed:
             raise no_effect(
                 f"{self.name} on the features of a frozen backbone",
                 where=f"regularizers.{self.name}.on",

@@ -42,7 +42,7 @@ class StochasticNorm:
         Raises:
             UserError: The backbone's own values, and with them its BatchNorm layers, are frozen.
         """
-        if setting.trainable == "head" or setting.parameters == "adapters":
+        if setting.backbone_fixed or setting.parameters == "adapters":
             raise no_effect(
                 "stochastic_norm on a frozen backbone",
                 where="regularizers.stochastic_norm",

@@ -259,7 +259,7 @@ def _check_transfer(setting: Setting, name: str) -> None:
 
 
 def _check_trained(setting: Setting, name: str) -> None:
-    if setting.trainable == "head":
+    if setting.backbone_fixed:
         raise no_effect(
             f"{name} on a frozen backbone",
             where=f"regularizers.{name}",

@@ -23,3 +23,13 @@ def test_more_stages_than_there_are_is_refused_and_leaves_no_folder(tmp_path, ph
     done = run("finetune", *TINY, f"data={photos}", *words, code=2)
     assert "allowed: 0 to 4" in done.stderr
     assert not where.exists()
+
+
+def test_what_holds_a_backbone_near_its_start_is_refused_where_all_of_it_is_frozen(tmp_path, photos):
+    first = tmp_path / "first"
+    run("finetune", *TINY, f"data={photos}", "strategy=full", "train.epochs=1", f"run.dir={first}")
+    words = [word for word in TINY if not word.startswith(("model=", "weights="))]
+    head_alone = (f"model={first}", *words, f"data={photos}", "strategy=full", "strategy.freeze_stages=4")
+    done = run("finetune", *head_alone, "regularizers=[l2sp]", f"run.dir={tmp_path / 'second'}", code=2)
+    assert "l2sp on a frozen backbone has no effect" in done.stderr
+    run("finetune", *head_alone, "regularizers=[mixup]", "train.epochs=1", f"run.dir={tmp_path / 'third'}")

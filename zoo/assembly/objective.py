@@ -64,8 +64,18 @@ def make_loss(session: Session, bundle: DataBundle, *, setting: Setting | None =
     return built
 
 
-def setting_of(session: Session, bundle: DataBundle, *, phase: Phase, pretrained: bool) -> Setting:
-    """What regularizers and losses may look at to find that they would do nothing."""
+def setting_of(
+    session: Session, bundle: DataBundle, *, phase: Phase, pretrained: bool, head_only: bool = False
+) -> Setting:
+    """What regularizers and losses may look at to find that they would do nothing.
+
+    Args:
+        session: With the configuration.
+        bundle: The data.
+        phase: What is trained in it.
+        pretrained: Whether the network started from pretrained values.
+        head_only: Whether every phase of the plan freezes all stages.
+    """
     targets = bundle.targets[bundle.splits["train"]]
     counts = np.bincount(targets, minlength=len(bundle.classes)) if targets.ndim == 1 else targets.sum(axis=0)
     return Setting(
@@ -75,7 +85,7 @@ def setting_of(session: Session, bundle: DataBundle, *, phase: Phase, pretrained
         loss_takes_soft_targets=bool(session.facts(loss_component(session, bundle.task)).get("soft_targets")),
         pretrained=pretrained,
         freeze_norm=phase.freeze_norm,
-        parameters="adapters" if phase.adapters is not None else phase.parameters,
+        parameters="none" if head_only else "adapters" if phase.adapters is not None else phase.parameters,
         images=len(targets),
         class_counts=tuple(int(count) for count in counts),
     )

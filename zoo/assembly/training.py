@@ -18,7 +18,7 @@ from zoo.assembly.session import Session
 from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
 from zoo.contracts.model import LoadReport, Model
-from zoo.contracts.training import Phase, Plan, Regularizer
+from zoo.contracts.training import Phase, Plan, Regularizer, Setting
 from zoo.evaluation.average_precision import average_precisions
 from zoo.evaluation.metrics import accuracy_of, balanced_accuracy_of
 from zoo.features.heads import fit_head
@@ -50,9 +50,11 @@ class Trainer:
         self.precision = PrecisionChoice(session, model)
         self.regularizers: dict[str, Regularizer] = {}
         self.carried: Counters | None = None
+        self.head_only = False
 
     def run(self, plan: Plan) -> None:
         """Carries out all phases, from the one that the last checkpoint is in."""
+        self.head_only = _head_only(plan, stages=len(self.model.spec.stages))
         state = self.checkpoints.state("last") if self.session.resumed else None
         first = 0 if state is None else int(state["counters"]["phase"])
         for phase in plan.phases:
@@ -141,9 +143,10 @@ class Trainer:
 
     def _job(self, plan: Plan, index: int, *, model: Model, watcher: Any) -> Job:
         session, config, phase = self.session, self.session.config, plan.phases[index]
-        setting = setting_of(session, self.bundle, phase=phase, pretrained=self.pretrained)
         loss = self._loss(phase)
-        regularizers = make_regularizers(session, model, phase=phase, setting=setting, lasting=self.regularizers)
+        regularizers = make_regularizers(
+            session, model, phase=phase, setting=self._setting(phase), lasting=self.regularizers
+        )
         bf16 = self.precision.bf16(train=True)
         feed = train_feed(
             session,
@@ -201,8 +204,11 @@ class Trainer:
 
     def _loss(self, phase: Phase) -> nn.Module:
         """The loss, which has seen what the training images are."""
-        setting = setting_of(self.session, self.bundle, phase=phase, pretrained=self.pretrained)
-        return make_loss(self.session, self.bundle, setting=setting).to(self.device)
+        return make_loss(self.session, self.bundle, setting=self._setting(phase)).to(self.device)
+
+    def _setting(self, phase: Phase) -> Setting:
+        """What the phase's regularizers and its loss may look at."""
+        return setting_of(self.session, self.bundle, phase=phase, pretrained=self.pretrained, head_only=self.head_only)
 
     def validate(self, loss: nn.Module) -> Validation:
         """Mean loss and accuracy on the validation images, and what chooses between epochs.
@@ -236,6 +242,11 @@ class Trainer:
             accelerator=session.accelerator,
             bf16=bf16,
         )
+
+
+def _head_only(plan: Plan, *, stages: int) -> bool:
+    """Whether all phases leave the whole backbone frozen."""
+    return all(phase.kind == "fit_head" or len(phase.frozen) == stages > 0 for phase in plan.phases)
 
 
 def _settles(plan: Plan, index: int) -> bool:

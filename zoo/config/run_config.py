@@ -111,6 +111,8 @@ class FinetuneConfig:
     strategy: Component
     augmentations: tuple[Component, ...]
     regularizers: tuple[Component, ...]
+    callbacks: tuple[Component, ...] = ()
+    trackers: tuple[Component, ...] = ()
     weights: str = "auto"
     train: TrainConfig = field(default_factory=TrainConfig)
     run: RunConfig = field(default_factory=RunConfig)
@@ -126,4 +128,4 @@ class FinetuneConfig:
         """All chosen components."""
         single = (self.data, self.model, self.head, self.optimizer, self.schedule, self.strategy)
         loss = () if self.loss is None else (self.loss,)
-        return single + loss + self.augmentations + self.regularizers
+        return single + loss + self.augmentations + self.regularizers + self.callbacks + self.trackers

@@ -80,7 +80,7 @@ class ValidationEnded:
     """The validation images were scored.
 
     Attributes:
-        row: The line that goes into metrics.jsonl: `phase`, `step`, `epoch`, `train_loss`, `val_loss`, `val_accuracy`...
+        row: The line that goes into metrics.jsonl: `phase`, `step`, `epoch`, `train_loss`, `val_accuracy`...
         best: Whether these weights are the best so far.
     """
 

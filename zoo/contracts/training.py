@@ -127,7 +127,8 @@ class Setting:
         loss_takes_soft_targets: Whether the chosen loss accepts float targets in a single-label task.
         pretrained: Whether the network holds pretrained values.
         freeze_norm: Whether BatchNorm stays in eval mode and keeps its statistics.
-        parameters: What of the backbone is trained, in the stages that are not frozen; the head always is.
+        parameters: What of the backbone is trained, in the stages that are not frozen; the head always is. `none` where
+            every phase freezes all stages, so that images pass through a backbone that stays as it is.
         images: Training images.
         class_counts: Training images of each class; of each label, in a multi-label task.
     """
@@ -138,9 +139,14 @@ class Setting:
     loss_takes_soft_targets: bool
     pretrained: bool = True
     freeze_norm: bool = False
-    parameters: Literal["all", "norm", "bias", "adapters"] = "all"
+    parameters: Literal["all", "norm", "bias", "adapters", "none"] = "all"
     images: int = 0
     class_counts: tuple[int, ...] = ()
+
+    @property
+    def backbone_fixed(self) -> bool:
+        """Whether nothing outside the head is trained: neither the network's own values nor adapters."""
+        return self.trainable == "head" or self.parameters == "none"
 
 
 @dataclass(frozen=True)

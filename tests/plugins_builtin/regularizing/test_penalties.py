@@ -213,6 +213,8 @@ def test_penalty_without_anything_to_measure_is_refused(model, kind):
 def test_activity_penalty_on_a_frozen_backbone_is_refused(kind):
     with pytest.raises(UserError, match="frozen backbone"):
         kind(on="activity").check(setting(trainable="head"))
+    with pytest.raises(UserError, match="frozen backbone"):
+        kind(on="activity").check(setting(parameters="none"))
     kind(on="activity").check(setting())
     kind(on="kernel").check(setting(trainable="head"))
 

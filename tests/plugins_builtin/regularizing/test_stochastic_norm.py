@@ -163,6 +163,6 @@ def test_networks_without_batch_norm_and_frozen_ones_are_refused(model):
     spec = ModelSpec("test/plain", "zoo", "plain", "0", 4, (), Preprocess(8, (0.5,), (0.5,)))
     with pytest.raises(UserError, match="no BatchNorm layers"):
         StochasticNorm().change_model(Model(nn.Sequential(nn.Linear(4, 3), nn.LayerNorm(3)), spec))
-    for changes in ({"trainable": "head"}, {"parameters": "adapters"}):
+    for changes in ({"trainable": "head"}, {"parameters": "adapters"}, {"parameters": "none"}):
         with pytest.raises(UserError, match="frozen backbone"):
             StochasticNorm().check(setting(**changes))

@@ -88,9 +88,10 @@ def test_penalties_towards_the_start_need_one(kind):
 
 
 @pytest.mark.parametrize("kind", [*TRANSFER, BSS])
-def test_penalties_on_a_frozen_backbone_are_refused(kind):
+@pytest.mark.parametrize("fixed", [{"trainable": "head"}, {"parameters": "none"}])
+def test_penalties_on_a_frozen_backbone_are_refused(kind, fixed):
     with pytest.raises(UserError, match="frozen backbone"):
-        kind().check(setting(trainable="head"))
+        kind().check(setting(**fixed))
 
 
 def test_l2sp_beside_adapters_is_refused():
