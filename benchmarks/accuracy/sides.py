@@ -23,7 +23,7 @@ OPPONENTS = {
 """Side to its script in opponents/."""
 
 RECIPES = {
-    "fastai fine_tune": ("base-0.002", "base-0.005"),
+    "fastai fine_tune": ("base-0.002", "base-0.005", "base-0.01"),
     "transformers Trainer": ("cosine-0.001", "cosine-0.0005", "linear-0.00005"),
     "PyTorch tutorial's loop": ("adamw-0.0005", "sgd-0.01", "sgd-0.001"),
 }

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from support.e2e import run
+from support.e2e import run, run_here
 
 from zoo.evaluation.preview_picture import is_preview
 
@@ -33,7 +33,7 @@ def test_the_page_holds_commands_and_its_picture():
 @pytest.mark.parametrize("command", [c for c in COMMANDS if "my/photos" in c])
 def test_commands_use_words_that_exist(command, tmp_path):
     """Each is run on nothing: it fails only because its photos are not there."""
-    done = run(*words_of(command), code=2, cwd=tmp_path)
+    done = run_here(*words_of(command), code=2, cwd=tmp_path)
     assert "my/photos" in done.stderr
     for complaint in ("unknown", "has no effect", "Traceback"):
         assert complaint not in done.stderr

@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
-from support.e2e import run
+from support.e2e import run, run_here
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,7 +30,7 @@ def test_readme_commands_use_verbs_and_keys_that_exist(command, tmp_path):
         rest = [*rest, "--cfg", "job"]
     rest += ["seeds=0"] if verb == "lesson" else []  # refused before anything is trained
     done_code = 0 if "--cfg" in rest or verb in ("models", "plugins", "explain") else 2
-    done = run(verb, *rest, code=done_code, cwd=tmp_path)
+    done = run_here(verb, *rest, code=done_code, cwd=tmp_path)
     said = done.stdout + done.stderr
     for complaint in ("unknown key", "unknown verb", "unknown option", "unknown flag", "Traceback"):
         assert complaint not in said

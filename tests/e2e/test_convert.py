@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.e2e import run
+from support.e2e import run, run_here
 
 from zoo.plugins import load_plugins
 
@@ -40,7 +40,7 @@ def test_convert_then_predict_then_show(source, tmp_path):
 
 def test_bad_input_exits_with_two_and_leaves_nothing(source, tmp_path):
     words = (f"source={source}", f"out={tmp_path / 'out'}", "model=lenet", "model.activation=cosine")
-    done = run("convert", *words, code=2)
+    done = run_here("convert", *words, code=2)
     assert "does not fit model.activation" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []

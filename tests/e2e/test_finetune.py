@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.e2e import TINY, hashes, run
+from support.e2e import TINY, hashes, run, run_here
 
 
 def test_finetune_with_no_words_needs_no_network_and_no_options(tmp_path):
@@ -72,7 +72,7 @@ def test_finetune_shows_all_errors_at_once_and_leaves_no_folder(tmp_path, photos
     "words", [["optimizer.lr=0.1"], ["train.epochs=3"], ["regularizers=[mixup]"], ["augmentations=[rotate]"]]
 )
 def test_finetune_refuses_what_the_probe_never_uses(tmp_path, words):
-    done = run("finetune", "strategy=probe", *words, f"run.dir={tmp_path}/run", code=2)
+    done = run_here("finetune", "strategy=probe", *words, f"run.dir={tmp_path}/run", code=2)
     assert "no effect" in done.stderr
     assert "strategy=lpft" in done.stderr
 
@@ -107,7 +107,9 @@ def test_finetune_quarantines_bad_files_by_name(tmp_path, photos):
     assert (
         json.loads((tmp_path / "run" / "record.json").read_text())["data"]["quarantined"][0]["key"] == "red/empty.png"
     )
-    refused = run("finetune", f"data={mixed}", *TINY, "data.max_bad_fraction=0.01", f"run.dir={tmp_path}/no", code=2)
+    refused = run_here(
+        "finetune", f"data={mixed}", *TINY, "data.max_bad_fraction=0.01", f"run.dir={tmp_path}/no", code=2
+    )
     assert "empty.png" in refused.stderr
 
 

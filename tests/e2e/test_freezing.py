@@ -1,7 +1,7 @@
 """Freezing the first stages, as a user does it."""
 
 from safetensors.torch import load_file
-from support.e2e import TINY, run
+from support.e2e import TINY, run, run_here
 
 
 def test_frozen_stages_keep_their_values_to_the_bit_and_the_others_move(tmp_path, photos):
@@ -20,7 +20,7 @@ def test_frozen_stages_keep_their_values_to_the_bit_and_the_others_move(tmp_path
 def test_more_stages_than_there_are_is_refused_and_leaves_no_folder(tmp_path, photos):
     where = tmp_path / "run"
     words = ("strategy=full", "strategy.freeze_stages=5", f"run.dir={where}")
-    done = run("finetune", *TINY, f"data={photos}", *words, code=2)
+    done = run_here("finetune", *TINY, f"data={photos}", *words, code=2)
     assert "allowed: 0 to 4" in done.stderr
     assert not where.exists()
 
@@ -30,6 +30,6 @@ def test_what_holds_a_backbone_near_its_start_is_refused_where_all_of_it_is_froz
     run("finetune", *TINY, f"data={photos}", "strategy=full", "train.epochs=1", f"run.dir={first}")
     words = [word for word in TINY if not word.startswith(("model=", "weights="))]
     head_alone = (f"model={first}", *words, f"data={photos}", "strategy=full", "strategy.freeze_stages=4")
-    done = run("finetune", *head_alone, "regularizers=[l2sp]", f"run.dir={tmp_path / 'second'}", code=2)
+    done = run_here("finetune", *head_alone, "regularizers=[l2sp]", f"run.dir={tmp_path / 'second'}", code=2)
     assert "l2sp on a frozen backbone has no effect" in done.stderr
     run("finetune", *head_alone, "regularizers=[mixup]", "train.epochs=1", f"run.dir={tmp_path / 'third'}")

@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import pytest
-from support.e2e import command, metrics, run
+from support.e2e import command, metrics, run, run_here
 
 WORDS = (
     "model=timm/test_resnet",
@@ -78,7 +78,7 @@ def test_changed_network_goes_on_after_a_stop_to_the_same_bits(tmp_path, photos)
 )
 def test_what_cannot_act_is_refused_and_leaves_no_folder(tmp_path, photos, words, message):
     where = tmp_path / "run"
-    done = run("finetune", *words, f"data={photos}", f"run.dir={where}", code=2)
+    done = run_here("finetune", *words, f"data={photos}", f"run.dir={where}", code=2)
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not where.exists()

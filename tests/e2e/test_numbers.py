@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 from PIL import Image
-from support.e2e import assert_same, run, start, wait_for_step
+from support.e2e import assert_same, run, run_here, start, wait_for_step
 
 import zoo
 
@@ -28,7 +28,7 @@ def test_saved_model_answers_to_arrays_and_refuses_images(trained, tmp_path):
     assert [row.ok for row in rows] == [True, False, False]
     assert "2 x 1 x 1" in rows[1].error
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
-    said = run("predict", f"run={trained}", f"images={tmp_path / 'a.png'}", code=2).stderr
+    said = run_here("predict", f"run={trained}", f"images={tmp_path / 'a.png'}", code=2).stderr
     assert "trained on arrays of numbers, and no images" in said
     assert "each float32 of 2 x 1 x 1" in said
 
@@ -51,7 +51,7 @@ def test_run_is_scored_again_and_trained_on(trained, tmp_path):
 )
 def test_what_is_for_images_is_refused(words, said, tmp_path):
     folder = tmp_path / "run"
-    done = run("finetune", *words, f"run.dir={folder}", code=2)
+    done = run_here("finetune", *words, f"run.dir={folder}", code=2)
     assert said in done.stderr
     assert not folder.exists()
 
@@ -60,7 +60,7 @@ def test_images_are_no_data_for_a_network_of_numbers(trained, tmp_path):
     for name in ("0", "1"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name / "a.png")
-    said = run("evaluate", f"run={trained}", f"data={tmp_path / 'photos'}", code=2).stderr
+    said = run_here("evaluate", f"run={trained}", f"data={tmp_path / 'photos'}", code=2).stderr
     assert "the data are images; the run was trained on arrays of numbers" in said
 
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from support.e2e import TINY, command, hashes, run
+from support.e2e import TINY, command, hashes, run, run_here
 from support.planted import DISTRIBUTION, make_photos, make_weights
 
 QUIET = ("train.threads=1", "train.loader_threads=1", "train.precision=fp32")
@@ -65,7 +65,7 @@ def test_recommend_json_is_one_object_on_stdout(planted, coloured):
 
 def test_every_mistake_is_said_at_once_and_nothing_is_left(planted, coloured):
     words = ("models=[a,,b]", "budget=0", "max_params=lots", "max_ms=-1", "download=perhaps", "data.val_fraction=0.2")
-    text = run("recommend", f"data={coloured}", *words, code=2).stderr
+    text = run_here("recommend", f"data={coloured}", *words, code=2).stderr
     for part in ("name in the list", "budget='0'", "max_params='lots'", "max_ms='-1'", "download='perhaps'"):
         assert part in text
     assert "data.val_fraction has no effect" in text
@@ -80,7 +80,7 @@ def test_a_run_that_is_refused_leaves_no_folder(planted, coloured, tmp_path):
         (f"data={coloured}x", "models=seer", "out=a/b"),
         (f"data={coloured}", "models=[torn,bare]", *QUIET),
     ):
-        text = run("recommend", *words, code=2).stderr
+        text = run_here("recommend", *words, code=2).stderr
         assert "where:" in text
         assert "Traceback" not in text
         assert list(planted.iterdir()) == []
@@ -88,7 +88,7 @@ def test_a_run_that_is_refused_leaves_no_folder(planted, coloured, tmp_path):
     kept = tmp_path / "kept"
     kept.mkdir()
     (kept / "mine.txt").write_text("mine")
-    text = run("recommend", f"data={coloured}", "models=seer", f"out={kept}", code=2).stderr
+    text = run_here("recommend", f"data={coloured}", "models=seer", f"out={kept}", code=2).stderr
     assert "nothing in it was changed" in text
     assert [file.name for file in kept.iterdir()] == ["mine.txt"]
 
@@ -97,7 +97,7 @@ def test_help_and_words_that_are_missing(planted):
     shown = run("recommend", "--help").stdout
     for key in ("data=", "models=", "budget=5m", "max_params=20M", "max_ms=10", "download=", "out="):
         assert key in shown
-    assert "data= is missing" in run("recommend", "models=seer", code=2).stderr
+    assert "data= is missing" in run_here("recommend", "models=seer", code=2).stderr
 
 
 @pytest.mark.slow

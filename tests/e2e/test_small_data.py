@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
-from support.e2e import TINY, run
+from support.e2e import TINY, run, run_here
 
 PLAIN = ("train.threads=1", "train.loader_threads=1", "train.precision=fp32")
 
@@ -26,7 +26,7 @@ def digits(root: Path, counts: dict[str, int]) -> Path:
 
 def test_one_image_a_class_says_what_is_missing(tmp_path):
     data = digits(tmp_path / "data", {"0": 1, "1": 1})
-    said = run("finetune", f"data={data}", *TINY, f"run.dir={tmp_path / 'run'}", code=2).stderr
+    said = run_here("finetune", f"data={data}", *TINY, f"run.dir={tmp_path / 'run'}", code=2).stderr
     assert "2 images are too few to set some aside for validation" in said
     assert "two images in at least one class" in said
     assert "folder val/" in said

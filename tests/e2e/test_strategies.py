@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
-from support.e2e import TINY, assert_same, metrics, run, start, wait_for_step
+from support.e2e import TINY, assert_same, metrics, run, run_here, start, wait_for_step
 
 GRADUAL = ("strategy=gradual", "train.epochs=4", "train.batch_size=8", "regularizers=[dropout]")
 VIT = (
@@ -113,6 +113,6 @@ def test_adapters_killed_in_training_end_in_the_same_bits(tmp_path, photos, pret
 )
 def test_what_a_strategy_cannot_do_is_said_and_leaves_no_folder(tmp_path, photos, words, said):
     where = tmp_path / "run"
-    done = run("finetune", f"data={photos}", *words, f"run.dir={where}", code=2)
+    done = run_here("finetune", f"data={photos}", *words, f"run.dir={where}", code=2)
     assert said in done.stderr
     assert not where.exists()

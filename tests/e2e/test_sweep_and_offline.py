@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from support.e2e import TINY, run
+from support.e2e import TINY, run, run_here
 
 
 def test_sweep_runs_every_combination_in_folders_of_its_own(tmp_path, photos):
@@ -22,7 +22,7 @@ def test_sweep_runs_every_combination_in_folders_of_its_own(tmp_path, photos):
 
 
 def test_values_with_commas_need_m(tmp_path, photos):
-    done = run("finetune", f"data={photos}", *TINY, "optimizer.lr=0.1,0.2", f"run.dir={tmp_path}/run", code=2)
+    done = run_here("finetune", f"data={photos}", *TINY, "optimizer.lr=0.1,0.2", f"run.dir={tmp_path}/run", code=2)
     assert "-m" in done.stderr
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
-from support.e2e import TINY, run
+from support.e2e import TINY, run, run_here
 
 SHARES = np.array([0.3, 0.3, 0.25, 0.15])
 
@@ -75,12 +75,12 @@ def test_class_weights_on_even_classes_are_refused_before_anything_is_kept(tmp_p
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(place / f"{number}.png")
     words = ("loss=cross_entropy", "loss.class_weight=inverse", f"run.dir={tmp_path / 'run'}")
-    done = run("finetune", f"data={tmp_path / 'data'}", *TINY, *words, code=2)
+    done = run_here("finetune", f"data={tmp_path / 'data'}", *TINY, *words, code=2)
     assert "every class has 6 training images, so it has no effect" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
 def test_rare_classes_are_not_made_up_for_twice(tmp_path):
     words = ("data=digits", *TINY, "loss=logit_adjusted", "train.sampling=balanced", f"run.dir={tmp_path / 'run'}")
-    said = run("finetune", *words, code=2).stderr
+    said = run_here("finetune", *words, code=2).stderr
     assert "made up for twice" in said

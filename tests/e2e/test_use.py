@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.e2e import TINY, run
+from support.e2e import TINY, run, run_here
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def test_evaluate_on_other_images_and_splits(trained, photos, tmp_path):
         json.loads(run("evaluate", f"run={trained}", "split=val", f"out={tmp_path}/v", "--json").stdout)["count"] == 6
     )
     (other / "red").rename(other / "purple")
-    assert "purple" in run("evaluate", f"run={trained}", f"data={other}", code=2).stderr
+    assert "purple" in run_here("evaluate", f"run={trained}", f"data={other}", code=2).stderr
 
 
 def test_predict_writes_a_row_for_every_file_a_bad_one_too(trained, photos, tmp_path):
@@ -68,7 +68,7 @@ def test_predict_with_a_pretrained_network_knows_imagenet(photos):
     ],
 )
 def test_predict_refuses_with_one_clear_message(trained, photos, words, said):
-    done = run("predict", *[word.format(run=trained, photos=photos) for word in words], code=2)
+    done = run_here("predict", *[word.format(run=trained, photos=photos) for word in words], code=2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -80,7 +80,7 @@ def test_tampered_model_is_refused(trained, photos, tmp_path):
     content = bytearray(file.read_bytes())
     content[-3] ^= 1
     file.write_bytes(content)
-    done = run("predict", f"run={copied}", f"images={photos}", code=2)
+    done = run_here("predict", f"run={copied}", f"images={photos}", code=2)
     assert "model.safetensors" in done.stderr
 
 
@@ -91,6 +91,6 @@ def test_data_check_reports_and_judges(photos, tmp_path):
     for split in ("train", "test"):
         for name in ("red", "blue"):
             shutil.copytree(photos / name, mixed / split / name)
-    leaking = run("data", "check", str(mixed), code=2)
+    leaking = run_here("data", "check", str(mixed), code=2)
     assert "same contents" in leaking.stdout
-    assert json.loads(run("data", "check", str(mixed), "--json", code=2).stdout)["ready"] is False
+    assert json.loads(run_here("data", "check", str(mixed), "--json", code=2).stdout)["ready"] is False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import os
 import subprocess
@@ -29,6 +31,18 @@ def run(*words: str, code: int = 0, cwd: Path | None = None) -> subprocess.Compl
     done = subprocess.run(command(*words), capture_output=True, text=True, cwd=cwd, env=dict(os.environ), check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def run_here(*words: str, code: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """One command line in this process, for those that compute little: a process takes seconds to import torch."""
+    from zoo.cli import main
+
+    out, err = io.StringIO(), io.StringIO()
+    place = contextlib.nullcontext() if cwd is None else contextlib.chdir(cwd)
+    with place, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        found = main(words)
+    assert found == code, out.getvalue() + err.getvalue()
+    return subprocess.CompletedProcess(command(*words), found, out.getvalue(), err.getvalue())
 
 
 def hashes(folder: Path) -> dict[str, str]:

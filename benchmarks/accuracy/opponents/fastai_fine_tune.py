@@ -37,7 +37,7 @@ from fastai.vision.all import (
 from PIL import Image
 from plain_loop import pretrained
 
-RECIPES = {"base-0.002": 2e-3, "base-0.005": 5e-3}
+RECIPES = {"base-0.002": 2e-3, "base-0.005": 5e-3, "base-0.01": 1e-2}
 """`base_lr`; the first is fastai's default."""
 
 
