@@ -20,6 +20,7 @@ def make_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.syspath_prepend(str(site))
     monkeypatch.delenv("ZOO_PLUGINS", raising=False)
     monkeypatch.delenv("ZOO_STRICT", raising=False)
+    monkeypatch.setenv("ZOO_CONFIG", str(tmp_path / "config"))
     made: list[str] = []
 
     def make(

@@ -20,6 +20,9 @@ QUIET: Mapping[str, str] = {
 }
 """Switches that keep libraries from talking to the network when they are imported. What the user set stands."""
 
+COMPLETE = "_complete"
+"""The word with which a shell asks for completions; it is no verb, and help does not list it."""
+
 ALLOCATOR = "glibc.malloc.hugetlb=1"
 """Huge pages for large tensors: glibc reads this before the program starts, so it takes one re-exec."""
 
@@ -56,6 +59,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    if argv[:1] == [COMPLETE]:
+        from zoo.completion.entry import main as complete
+
+        return complete(argv[1:])
     plugins = load_plugins()
     if not plugins.registry.entries("command"):
         raise UserError(
@@ -66,6 +73,7 @@ def _run(argv: list[str]) -> int:
     if not argv or argv[0] in ("-h", "--help", "help"):
         _out(help_text(plugins))
         _warn_of_failures(plugins)
+        _warn_of_slow(plugins)
         return 0
     if argv[0] in ("-V", "--version"):
         from zoo import __version__
@@ -76,6 +84,8 @@ def _run(argv: list[str]) -> int:
     words = argv[1:]
     if entry.facts.get("computes") and not {"-h", "--help", "--cfg"} & set(words):
         keep_memory(argv)
+    if entry.full_name != "zoo/plugins":  # which says more of it
+        _warn_of_slow(plugins)
     command = entry.load()
     try:
         return int(command(words) or 0)
@@ -98,12 +108,11 @@ def _verb(plugins: Plugins, verb: str) -> Entry:
     """
     if plugins.registry.has("command", verb):
         return plugins.registry.get("command", verb)
-    hints = [f"plugin {failed.origin} failed to load: {failed.reason}" for failed in plugins.registry.failed]
     raise UserError(
         f"unknown verb {verb!r}",
         where="command line",
         allowed=name_list(verb, plugins.registry.names("command")),
-        do=["`python -m zoo --help` says what each does", *hints],
+        do=["`python -m zoo --help` says what each does", *plugins.registry.not_loaded()],
     )
 
 
@@ -140,6 +149,18 @@ def keep_memory(argv: Sequence[str]) -> None:
 def _warn_of_failures(plugins: Plugins) -> None:
     for failed in plugins.registry.failed:
         _show(f"warning: plugin {failed.origin} was left out: {failed.reason}")
+
+
+def _warn_of_slow(plugins: Plugins) -> None:
+    """Names plugins for which this command had to wait; of several processes only the first does."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    for plugin in plugins.plugins:
+        if plugin.slows:
+            _show(
+                f"warning: plugin {plugin.origin} takes {plugin.cost}: its author should import inside the target; "
+                f"`zoo plugins disable {plugin.origin.plugin}` leaves it out"
+            )
 
 
 def _out(text: str) -> None:

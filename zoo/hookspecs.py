@@ -19,6 +19,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from zoo.plugins import Register
+    from zoo.registering import RegisterDefault, RegisterWrapper
 
 hookspec = pluggy.HookspecMarker("zoo")
 hookimpl = pluggy.HookimplMarker("zoo")
@@ -153,4 +154,29 @@ def register_config_dirs(register: Callable[[str], None]) -> None:
 
     The folder must be a package (hold an `__init__.py`). It is appended to the search path, so it can add options
     and experiments but never replaces one of zoo's own.
+    """
+
+
+@hookspec
+def register_wrappers(register: RegisterWrapper) -> None:
+    """Puts something around components that another plugin offers.
+
+    `register("optimizer", "torch/sgd", "my_pkg.wrapping:wrap", summary="Looks ahead every six steps")`; `"*"` instead
+    of the full name means every component of the kind. Built: nothing; the target is a function
+    `wrap(component, *, name)`, called each time such a component is built, with what was built and its full name. It
+    returns a component that honours the contract of the kind. Of several wrappers the innermost is that of the
+    distribution whose name comes first, then that of the plugin, then the one registered first; `zoo plugins show`
+    lists them so. A run names those that act in it and records them: it can only be resumed with the same ones.
+    """
+
+
+@hookspec
+def register_config_defaults(register: RegisterDefault) -> None:
+    """Says what values of the configuration should be where the user says nothing.
+
+    `register("train.batch_size", 64, reason="...")`, or `register("optimizer", "lion", reason="...")` for a choice. A
+    key must be there whatever is chosen: those of `train` and `run`, `weights`, the choices, and the options that every
+    component of a kind has (`optimizer.lr`). The user's files and the command line go before it; it goes before zoo's
+    own default. A run prints each that acts. Two plugins that differ over one key are an error until the user says
+    which.
     """

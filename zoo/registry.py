@@ -1,18 +1,28 @@
-"""Named components, their origin, and which of two owners a bare name means. Imports no torch."""
+"""All components that are offered, and which of two owners a bare name means. Imports no torch."""
 
 from __future__ import annotations
 
-import inspect
-import pkgutil
-import sys
-import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Protocol, cast
+import copy
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
 
+from zoo.components import Entry, FailedPlugin, LazyProvider, Offer, Origin, Provider
 from zoo.errors import PluginError, UserError, name_list, nearest
 from zoo.kinds import BY_NAME
+from zoo.wrapping import ANY, Wrapper
+
+__all__ = [
+    "FIRST_PARTY",
+    "RESERVED",
+    "Entry",
+    "FailedPlugin",
+    "LazyProvider",
+    "Offer",
+    "Origin",
+    "Provider",
+    "Registry",
+]
 
 FIRST_PARTY = ("zoo", "torch", "timm", "torchvision", "albumentations")
 """Namespaces of this project's own plugins; where they share a bare name, the earlier one owns it."""
@@ -21,226 +31,19 @@ RESERVED = (*FIRST_PARTY, "published")
 """Namespaces that no third party may take. Models that users published have no rank: what is installed goes first."""
 
 
-@dataclass(frozen=True)
-class Origin:
-    """Which plugin of which distribution offers a component."""
-
-    plugin: str
-    distribution: str
-    version: str
-    file: str = ""
-
-    @property
-    def namespace(self) -> str:
-        """The part of the plugin's name before the first dot: what stands before the slash in full names."""
-        return self.plugin.partition(".")[0]
-
-    def __str__(self) -> str:
-        return f"{self.plugin} ({self.distribution} {self.version})"
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What a provider says of one of its names.
-
-    Attributes:
-        target: `module:attr`, loaded on first use.
-        name: What the component is called, where it was asked for by another name (an older one, with its weight tag).
-        bound: Arguments that are fixed for this name.
-        parameters: Reads the options where they differ from the target's own signature.
-    """
-
-    target: str
-    summary: str
-    source: str | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    name: str = ""
-    bound: Mapping[str, Any] = field(default_factory=dict)
-    parameters: Callable[[], list[inspect.Parameter]] | None = None
-
-
-class Provider(Protocol):
-    """A library that offers names on demand."""
-
-    def names(self) -> list[str]:
-        """All bare names."""
-
-    def offer(self, name: str) -> Offer | None:
-        """What the name means, or None where the library does not have it."""
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One component: an offer, of a kind, with its origin."""
-
-    kind: str
-    name: str
-    offer: Offer
-    origin: Origin
-
-    @property
-    def full_name(self) -> str:
-        """`namespace/name`: means the same whatever else is installed."""
-        return f"{self.origin.namespace}/{self.name}"
-
-    @property
-    def summary(self) -> str:
-        """One line of what it is."""
-        return self.offer.summary
-
-    @property
-    def source(self) -> str | None:
-        """Paper or page it follows."""
-        return self.offer.source
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        """What the plugin says of it beside its options."""
-        return self.offer.facts
-
-    def load(self) -> Callable[..., Any]:
-        """The target itself.
-
-        Raises:
-            PluginError: The plugin's module cannot be imported or lacks the attribute.
-        """
-        try:
-            return cast(Callable[..., Any], pkgutil.resolve_name(self.offer.target))
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"{self.kind} {self.full_name!r} cannot be loaded from {self.offer.target!r}: "
-                f"{type(error).__name__}: {error}\n  plugin:  {self.origin}"
-            ) from error
-
-    def build(self, **arguments: Any) -> Any:
-        """Calls the target with the arguments bound to this name and those given."""
-        return self.load()(**{**self.offer.bound, **arguments})
-
-    def parameters(self) -> list[inspect.Parameter]:
-        """The options: parameters of the target that neither the framework nor the offer fixes, annotations evaluated.
-
-        Raises:
-            PluginError: The target cannot be loaded, or its signature or an option's annotation cannot be read.
-        """
-        target = self.load()
-        hidden = BY_NAME[self.kind].supplied | set(self.offer.bound)
-        try:
-            read = self.offer.parameters
-            found = inspect.signature(target).parameters.values() if read is None else read()
-            shown = [p for p in found if p.name not in hidden and p.kind not in _COLLECTING]
-            return [p.replace(annotation=_evaluated(p.annotation, target)) for p in shown]
-        except Exception as error:
-            raise PluginError(
-                f"the options of {self.kind} {self.full_name!r} cannot be read: {type(error).__name__}: {error}\n"
-                f"  plugin:  {self.origin}"
-            ) from error
-
-    @property
-    def claimed(self) -> frozenset[str]:
-        """Common options of its kind on which it acts itself, in the framework's place.
-
-        Raises:
-            PluginError: Its options cannot be read.
-        """
-        yielding = BY_NAME[self.kind].yielding
-        return yielding & {parameter.name for parameter in self.parameters()} if yielding else yielding
-
-    def split(self, options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Options that the component takes itself, and those on which the framework acts.
-
-        Raises:
-            PluginError: Its options cannot be read.
-        """
-        framework = set(BY_NAME[self.kind].common) - self.claimed
-        own = {key: value for key, value in options.items() if key not in framework}
-        return own, {key: value for key, value in options.items() if key in framework}
-
-
-_COLLECTING = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-
-
-def _evaluated(annotation: Any, target: Callable[..., Any]) -> Any:
-    """An annotation that `from __future__ import annotations` left as text, as the type it names."""
-    if not isinstance(annotation, str):
-        return annotation
-    made_by = inspect.getattr_static(target, "__init__") if isinstance(target, type) else target
-    function = inspect.unwrap(made_by)
-    home = sys.modules.get(getattr(function, "__module__", None) or "", typing)
-    scope: dict[str, Any] = {}
-    for owner in reversed(inspect.getmro(target) if isinstance(target, type) else ()):
-        scope |= vars(sys.modules.get(owner.__module__, typing))  # a dataclass's __init__ takes fields of its bases
-    scope |= getattr(function, "__globals__", vars(home))
-    holder = type("Holder", (), {"__annotations__": {"value": annotation}})
-    return typing.get_type_hints(holder, globalns=scope, include_extras=True)["value"]
-
-
-@dataclass(frozen=True)
-class LazyProvider:
-    """A provider that is imported when its names are first asked for.
-
-    Attributes:
-        schemes: What stands before the colon in addresses that it reads (`hf` of `hf:ORG/NAME`); nobody else is asked.
-    """
-
-    kind: str
-    target: str
-    summary: str
-    origin: Origin
-    schemes: tuple[str, ...] = ()
-
-    @cached_property
-    def provider(self) -> Provider:
-        """The provider itself."""
-        return cast(Provider, self._guarded(lambda: pkgutil.resolve_name(self.target)()))
-
-    def names(self) -> list[str]:
-        """All bare names that it offers.
-
-        Raises:
-            PluginError: The provider cannot be imported, or fails.
-        """
-        provider = self.provider
-        return list(self._guarded(provider.names))
-
-    def entry(self, name: str) -> Entry | None:
-        """The component of this name, or None.
-
-        Raises:
-            PluginError: The provider cannot be imported, or fails.
-        """
-        provider = self.provider
-        offer = self._guarded(lambda: provider.offer(name))
-        return None if offer is None else Entry(self.kind, offer.name or name, offer, self.origin)
-
-    def _guarded(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except UserError:  # what is named cannot be used as given: the provider works
-            raise
-        except (Exception, SystemExit) as error:
-            raise PluginError(
-                f"the {self.kind} provider {self.target!r} failed: {type(error).__name__}: {error}\n"
-                f"  plugin:  {self.origin}"
-            ) from error
-
-
-@dataclass(frozen=True)
-class FailedPlugin:
-    """A plugin that could not be used, and why."""
-
-    origin: Origin
-    reason: str
-
-
 class Registry:
     """All components that the loaded plugins offer."""
 
     def __init__(self) -> None:
         self._entries: dict[tuple[str, str], list[Entry]] = {}
         self._providers: dict[str, list[LazyProvider]] = {}
+        self.wrappers: list[Wrapper] = []
         self.failed: list[FailedPlugin] = []
+        self.disabled: list[Origin] = []
 
-    def add(self, entries: Iterable[Entry], providers: Iterable[LazyProvider] = ()) -> None:
+    def add(
+        self, entries: Iterable[Entry], providers: Iterable[LazyProvider] = (), *, wrappers: Iterable[Wrapper] = ()
+    ) -> None:
         """Takes over what one plugin offers, all or nothing.
 
         Raises:
@@ -255,10 +58,35 @@ class Registry:
             self._entries.setdefault((entry.kind, entry.name), []).append(entry)
         for provider in providers:
             self._providers.setdefault(provider.kind, []).append(provider)
+        self._put_around([*self.wrappers, *wrappers])
+
+    def with_wrappers(self, wrappers: Iterable[Wrapper]) -> Registry:
+        """The same components with other wrappers around them: those with which a model was saved."""
+        other = copy.copy(self)
+        other._put_around(wrappers)
+        return other
+
+    def _put_around(self, wrappers: Iterable[Wrapper]) -> None:
+        """Takes these wrappers, the innermost first: by distribution, then plugin, then as they were registered."""
+        self.wrappers = sorted(wrappers, key=lambda wrapper: (wrapper.origin.distribution, wrapper.origin.plugin))
+
+    def _wrapped(self, entry: Entry) -> Entry:
+        around = tuple(wrapper for wrapper in self.wrappers if wrapper.acts_on(entry.kind, entry.full_name))
+        return dataclasses.replace(entry, wrappers=around) if around else entry
+
+    def wraps_nothing(self, wrapper: Wrapper) -> bool:
+        """Whether nobody offers what is to be wrapped. Providers are not asked: one of that namespace may have it."""
+        entries, providers = self.entries(wrapper.kind), self.providers(wrapper.kind)
+        if wrapper.wrapped == ANY:
+            return not (entries or providers)
+        namespace = wrapper.wrapped.partition("/")[0]
+        return wrapper.wrapped not in {entry.full_name for entry in entries} and namespace not in {
+            provider.origin.namespace for provider in providers
+        }
 
     def entries(self, kind: str) -> list[Entry]:
         """Components offered one by one (not those of providers), sorted by name and owner."""
-        found = [entry for (of, _), owners in self._entries.items() if of == kind for entry in owners]
+        found = [self._wrapped(entry) for (of, _), owners in self._entries.items() if of == kind for entry in owners]
         return sorted(found, key=lambda entry: (entry.name, _rank(entry.origin), entry.full_name))
 
     def providers(self, kind: str) -> list[LazyProvider]:
@@ -317,7 +145,7 @@ class Registry:
             entry = offer if isinstance(offer, Entry) else self._ask(offer, bare)
             if entry is not None and entry.full_name not in seen:
                 seen.add(entry.full_name)
-                yield entry
+                yield self._wrapped(entry)
 
     def _ask(self, provider: LazyProvider, name: str) -> Entry | None:
         return cast("Entry | None", self._tolerant(provider, lambda: provider.entry(name)))
@@ -347,13 +175,19 @@ class Registry:
         if bare != name:  # a full name: who else has the bare one?
             names += [entry.full_name for near in nearest(bare, names) for entry in self.owners(kind, near)]
         hint = ["`python -m zoo models PATTERN` lists all"] if kind == "model" else []
-        hint += [f"plugin {failed.origin} failed to load: {failed.reason}" for failed in self.failed]
+        hint += self.not_loaded()
         return UserError(
             f"unknown {kind} {name!r}",
             where=f"{BY_NAME[kind].group or kind}={name}",
             allowed=name_list(name, names),
             do=hint,
         )
+
+    def not_loaded(self) -> list[str]:
+        """One line for each plugin that may offer what is missed: those that failed, and those switched off."""
+        failed = [f"plugin {failed.origin} failed to load: {failed.reason}" for failed in self.failed]
+        off = [f"plugin {origin} is disabled by you: zoo plugins enable {origin.plugin}" for origin in self.disabled]
+        return failed + off
 
 
 def _rank(origin: Origin) -> int:

@@ -141,7 +141,7 @@ def test_version_is_that_of_the_package() -> None:
 def test_zoo_without_its_plugins_says_how_to_install(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("zoo.plugins._entry_points", list)
+    monkeypatch.setattr("zoo.plugins.installed_plugins", list)
     assert main(["finetune"]) == 2
     assert "pip install" in capsys.readouterr().err
 

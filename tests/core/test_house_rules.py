@@ -10,10 +10,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 STAGES = ("data", "models", "weights", "features", "training", "evaluation", "artifacts")
-FREE = ("contracts", "imaging", "errors", "files", "machine", "registry", "kinds")
+FREE = ("contracts", "imaging", "errors", "files", "machine", "registry", "wrapping", "kinds")
 """What every stage may import beside itself."""
 
-CORE = ("cli", "registry", "plugins", "hookspecs", "errors", "kinds", "machine", "__init__", "__main__")
+CORE = (
+    *("cli", "registry", "components", "wrapping", "plugins", "registering", "disabled", "load_times", "hookspecs"),
+    *("errors", "kinds", "machine", "__init__", "__main__"),
+)
 LIGHT_ROOMS = ("config", "verbs", "contracts")
 HEAVY = ("torch", "timm", "torchvision", "albumentations", "numpy", "pandas", "sklearn", "matplotlib", "cv2", "PIL")
 BY_CONTRACT = (".change_batch",)

@@ -19,7 +19,8 @@ def test_every_kind_has_a_described_hook(kind: Kind) -> None:
 
 def test_every_hook_belongs_to_a_kind() -> None:
     hooks = {name for name in dir(hookspecs) if name.startswith("register_")}
-    assert hooks == {f"register_{kind.hook}" for kind in KINDS} | {"register_config_dirs"}
+    others = {"register_config_dirs", "register_config_defaults", "register_wrappers"}
+    assert hooks == {f"register_{kind.hook}" for kind in KINDS} | others
 
 
 def test_plurals() -> None:

@@ -4,44 +4,72 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from typing import Any, cast
 
 from zoo.errors import UserError, name_list
 from zoo.kinds import KINDS, PLURALS
 from zoo.plugins import DISTRIBUTION, LoadedPlugin, Plugins, load_plugins
-from zoo.registry import Entry
+from zoo.registering import ConfigDefault
+from zoo.verbs.tables import table_lines
 
 USAGE = """\
-usage: python -m zoo plugins [--json]
+usage: python -m zoo plugins [--files] [--json]
        python -m zoo plugins show NAME [--json]
+       python -m zoo plugins disable NAME ...
+       python -m zoo plugins enable NAME ...
+       python -m zoo plugins new NAME --kind KIND[,KIND ...] [DIR]
+       python -m zoo plugins check NAME|PATH
 
-Lists plugins, what each offers, and which failed. NAME is a plugin (zoo.losses), or a component by its bare or
-full name (sgd, torch/sgd): then its options with their defaults and types are shown.
+Lists plugins: where each is from, whether it works, and what it offers; --files adds the file of its hooks.
+show takes a plugin (zoo.losses), or a component by its bare or full name (sgd, torch/sgd): then its options with
+their defaults and types are shown, and what wraps it, from the inside out.
+disable and enable take plugins, or distributions with all of their plugins; it is remembered until you say otherwise.
 
-  ZOO_PLUGINS=a,b   load only these third-party plugins (empty: none); built-in ones always load
+  ZOO_PLUGINS=a,b   load only these third-party plugins, disabled or not (empty: none); built-in ones always load
   ZOO_STRICT=1      stop at the first plugin that fails, and show where
+  ZOO_CONFIG=DIR    where it is remembered what is disabled
 """
+
+SUBCOMMANDS: Mapping[str, str] = {
+    "show": "zoo.verbs.plugins_show",
+    "disable": "zoo.verbs.plugins_disable",
+    "enable": "zoo.verbs.plugins_enable",
+    "new": "zoo.verbs.plugins_new",
+    "check": "zoo.verbs.plugins_check",
+}
+"""Word to the module whose `main` takes the words after it."""
+
+FLAGS = ("--json", "--files")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Lists plugins, or shows a plugin or a component."""
+    """Lists plugins, or hands the words to a subcommand."""
+    if argv and argv[0] in SUBCOMMANDS:
+        command = cast(Callable[[Sequence[str]], int], import_module(SUBCOMMANDS[argv[0]]).main)
+        return command(argv[1:])
     if {"-h", "--help"} & set(argv):
         sys.stdout.write(USAGE)
         return 0
-    words = [word for word in argv if word != "--json"]
+    unknown = [word for word in argv if word not in FLAGS]
+    if unknown:
+        raise UserError(
+            f"cannot read {unknown[0]!r}",
+            where=f"zoo plugins {' '.join(argv)}",
+            allowed=f"nothing, {', '.join(FLAGS)}, or: {name_list(unknown[0], SUBCOMMANDS)}",
+        )
     plugins = load_plugins()
-    if not words:
-        sys.stdout.write(_as_json(plugins.plugins) if "--json" in argv else _as_table(plugins))
-        return 0
-    if words[0] != "show" or len(words) != 2:
-        raise UserError(f"cannot read {' '.join(words)!r}", where="zoo plugins", allowed="nothing, or: show NAME")
-    sys.stdout.write(_show(plugins, words[1], as_json="--json" in argv))
+    if "--json" in argv:
+        sys.stdout.write(as_json(plugins.plugins))
+    else:
+        sys.stdout.write("\n".join([*_table(plugins, files="--files" in argv), *notes(plugins)]) + "\n")
     return 0
 
 
-def _as_json(found: Iterable[LoadedPlugin]) -> str:
-    rows = [
+def as_json(found: Iterable[LoadedPlugin]) -> str:
+    """Everything known of some plugins, as JSON."""
+    rows: list[dict[str, Any]] = [
         {
             "plugin": plugin.origin.plugin,
             "distribution": plugin.origin.distribution,
@@ -50,33 +78,37 @@ def _as_json(found: Iterable[LoadedPlugin]) -> str:
             "status": plugin.status,
             "offers": dict(plugin.counts),
             "reason": plugin.reason,
+            "seconds": round(plugin.cost.seconds, 4),
+            "imports": list(plugin.cost.heavy),
         }
         for plugin in found
     ]
     return json.dumps(rows, indent=2) + "\n"
 
 
-def _as_table(plugins: Plugins) -> str:
-    rows = [("plugin", "from", "status", "offers")]
+def _table(plugins: Plugins, *, files: bool) -> list[str]:
+    columns = ["plugin", "from", "status", "offers"] + ["file"] * files
+    cells = []
     for plugin in plugins.plugins:
         origin = plugin.origin
-        rows.append((origin.plugin, f"{origin.distribution} {origin.version}", plugin.status, _offers(plugin)))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
-    lines = [
-        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[3]]).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*lines, *_clashes(plugins)]) + "\n"
+        row = [origin.plugin, f"{origin.distribution} {origin.version}", plugin.status, _offers(plugin)]
+        cells.append(row + [origin.file or "(not loaded)"] * files)
+    return table_lines(columns, cells)
 
 
 def _offers(plugin: LoadedPlugin) -> str:
     if plugin.reason:
-        return plugin.reason
-    return ", ".join(f"{count} {kind if count == 1 else _plural(kind)}" for kind, count in plugin.counts) or "nothing"
+        return " ".join(plugin.reason.split())
+    return ", ".join(f"{count} {kind if count == 1 else _plural(kind)}" for kind, count in plugin.counts)
 
 
 def _plural(kind: str) -> str:
     return PLURALS.get(kind, f"{kind}s")
+
+
+def notes(plugins: Plugins) -> list[str]:
+    """What a user of these plugins should know, a line each."""
+    return [*_clashes(plugins), *_slow(plugins), *_idle_wrappers(plugins), *_disputed_defaults(plugins.defaults)]
 
 
 def _clashes(plugins: Plugins) -> list[str]:
@@ -96,77 +128,30 @@ def _clashes(plugins: Plugins) -> list[str]:
     return lines
 
 
-def _show(plugins: Plugins, name: str, *, as_json: bool) -> str:
-    """A plugin with its components, or a component with its options.
-
-    Raises:
-        UserError: There is neither.
-    """
-    found = [plugin for plugin in plugins.plugins if plugin.origin.plugin == name]
-    if found:
-        return _as_json(found) if as_json else "".join(_show_plugin(plugins, plugin) for plugin in found)
-    entries = [e for kind in KINDS for e in plugins.registry.owners(kind.name, name) if kind.name != "command"]
-    if not entries:
-        known = [plugin.origin.plugin for plugin in plugins.plugins]
-        known += [entry.name for kind in KINDS for entry in plugins.registry.entries(kind.name)]
-        raise UserError(
-            f"no plugin and no component {name!r}", where="zoo plugins show", allowed=name_list(name, known)
-        )
-    if as_json:
-        return json.dumps([_component_record(entry) for entry in entries], indent=2) + "\n"
-    return "\n".join(_show_component(entry) for entry in entries)
+def _slow(plugins: Plugins) -> list[str]:
+    """Plugins for which every command waits."""
+    slow = sorted((plugin for plugin in plugins.plugins if plugin.slows), key=lambda plugin: -plugin.cost.seconds)
+    return [
+        f"note: plugin {plugin.origin} takes {plugin.cost}, and every command pays for it: "
+        "its author should import inside the target"
+        for plugin in slow
+    ]
 
 
-def _show_plugin(plugins: Plugins, plugin: LoadedPlugin) -> str:
-    name = plugin.origin.plugin
-    lines = [f"{plugin.origin}: {plugin.status}", f"  file: {plugin.origin.file or '(not loaded)'}"]
-    if plugin.reason:
-        lines.append(f"  reason: {plugin.reason}")
-    for kind in KINDS:
-        for entry in plugins.registry.entries(kind.name):
-            if entry.origin.plugin == name:
-                source = f"  [{entry.source}]" if entry.source else ""
-                lines.append(f"  {kind.name} {entry.full_name}: {entry.summary}{source}")
-        lines += [
-            f"  {kind.name} provider {provider.target}: {provider.summary}"
-            for provider in plugins.registry.providers(kind.name)
-            if provider.origin.plugin == name
-        ]
-    return "\n".join(lines) + "\n"
+def _idle_wrappers(plugins: Plugins) -> list[str]:
+    return [
+        f"note: a wrapper of {wrapper.origin} has no effect: nobody offers {wrapper.kind} {wrapper.wrapped!r}"
+        for wrapper in plugins.registry.wrappers
+        if plugins.registry.wraps_nothing(wrapper)
+    ]
 
 
-def _show_component(entry: Entry) -> str:
-    record = _component_record(entry)
-    lines = [f"{entry.kind} {entry.full_name}: {entry.summary}", f"  plugin: {entry.origin}"]
-    lines += [f"  source: {entry.source}"] if entry.source else []
-    lines += [f"  {name}: {value}" for name, value in record["facts"].items()]
-    options: list[dict[str, str]] = record["options"]
-    lines.append("  options:" if options else "  options: none")
-    width = max((len(f"{o['key']}={o['default']}") for o in options), default=0)
-    lines += [f"    {o['key'] + '=' + o['default']:<{width}}  {o['type']}" for o in options]
-    return "\n".join(lines) + "\n"
-
-
-def _component_record(entry: Entry) -> dict[str, Any]:
-    """All that is known of a component; loads it."""
-    from zoo.config import schema
-    from zoo.kinds import BY_NAME
-
-    kind = BY_NAME[entry.kind]
-    prefix = f"{kind.group}.{entry.name}." if kind.many else f"{kind.group}." if kind.group else ""
-    return {
-        "kind": entry.kind,
-        "name": entry.full_name,
-        "summary": entry.summary,
-        "source": entry.source,
-        "plugin": str(entry.origin),
-        "facts": {name: str(value) for name, value in entry.facts.items()},
-        "options": [
-            {
-                "key": f"{prefix}{option.name}",
-                "default": "VALUE" if option.required else json.dumps(schema.plain(option.default)).strip('"'),
-                "type": option.type_name,
-            }
-            for option in schema.options(entry)
-        ],
-    }
+def _disputed_defaults(defaults: Sequence[ConfigDefault]) -> list[str]:
+    """Keys for which two plugins have different defaults."""
+    lines = []
+    for key in dict.fromkeys(default.key for default in defaults):
+        wanted = [default for default in defaults if default.key == key]
+        if any(default.value != wanted[0].value for default in wanted):
+            who = " and ".join(f"{default.origin} ({default.value})" for default in wanted)
+            lines.append(f"note: {who} set {key} differently; a run asks you to choose")
+    return lines
