@@ -1,0 +1,1 @@
+"""Writes new plugins: a complete distribution with a working component of each kind that is asked for."""
