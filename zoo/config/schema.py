@@ -72,14 +72,16 @@ def options(entry: Entry) -> tuple[Option, ...]:
     Raises:
         PluginError: The component cannot be imported.
     """
-    kind = BY_NAME[entry.kind]
     own = {p.name: Option(p.name, p.default, p.annotation) for p in entry.parameters()}
-    common = {
-        name: Option(name, default, _COMMON_TYPES.get((entry.kind, name), Any))
-        for name, default in kind.common.items()
-        if name not in own or name not in kind.yielding
-    }
+    yielding = BY_NAME[entry.kind].yielding
+    common = {o.name: o for o in common_options(entry.kind) if o.name not in own or o.name not in yielding}
     return tuple((own | common).values())
+
+
+def common_options(kind: str) -> tuple[Option, ...]:
+    """The options of every component of a kind, on which the framework acts itself."""
+    common = BY_NAME[kind].common
+    return tuple(Option(name, value, _COMMON_TYPES.get((kind, name), Any)) for name, value in common.items())
 
 
 def defaults(entry: Entry) -> dict[str, Any]:
