@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from zoo import hookspecs
 from zoo.errors import UserError
 from zoo.kinds import KINDS
 from zoo.scaffold.names import LONGEST, derive_names
-from zoo.scaffold.parts import CONFIG_DIRS, LIBRARIES, ORDER, PARTS
+from zoo.scaffold.parts import CONFIG_DEFAULTS, CONFIG_DIRS, LIBRARIES, ORDER, PARTS, WRAPPERS
 from zoo.scaffold.tree import NewPlugin, render, write
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +49,10 @@ def imported(text: str) -> set[str]:
 
 
 def test_every_kind_has_a_part() -> None:
-    assert set(PARTS) == {kind.name for kind in KINDS} | {CONFIG_DIRS} == set(ORDER)
-    assert len(ORDER) >= 15
+    assert set(PARTS) == {kind.name for kind in KINDS} | {CONFIG_DIRS, WRAPPERS, CONFIG_DEFAULTS} == set(ORDER)
+    hooks = {name for name, value in vars(hookspecs).items() if hasattr(value, "zoo_spec")}
+    assert {part.hook for part in PARTS.values()} == hooks
+    assert len(ORDER) >= 17
 
 
 @pytest.mark.parametrize("kind", ORDER)
@@ -96,9 +99,10 @@ def test_ruff_finds_nothing(kinds: tuple[str, ...], name: str, tmp_path: Path) -
 @pytest.mark.parametrize("kinds", [*ALONE, ORDER], ids=[*ORDER, "all"])
 def test_files_say_what_is_there_and_nothing_else(kinds: tuple[str, ...]) -> None:
     files = render(plugin(*kinds))
-    components = [kind for kind in kinds if kind != CONFIG_DIRS]
+    components = [kind for kind in kinds if PARTS[kind].is_component]
+    own = [*components, *(kind for kind in kinds if kind == WRAPPERS)]
     modules = {path for path in files if path.startswith("zoo_lion/") and path.endswith(".py")}
-    expected = {"zoo_lion/__init__.py", "zoo_lion/hooks.py", *(f"zoo_lion/{kind}.py" for kind in components)}
+    expected = {"zoo_lion/__init__.py", "zoo_lion/hooks.py", *(f"zoo_lion/{kind}.py" for kind in own)}
     assert modules == expected | ({"zoo_lion/conf/__init__.py"} if CONFIG_DIRS in kinds else set())
     assert {path for path in files if path.startswith("tests/")} == {
         *(f"tests/test_{kind}.py" for kind in kinds),
@@ -108,8 +112,8 @@ def test_files_say_what_is_there_and_nothing_else(kinds: tuple[str, ...]) -> Non
         assert text.endswith("\n"), path
         assert not text.endswith("\n\n"), path
         assert "$" not in text or path == ".github/workflows/ci.yml", path
+    assert all(f"`zoo_lion/{kind}.py`" in files["README.md"] for kind in own)
     for kind in components:
-        assert f"`zoo_lion/{kind}.py`" in files["README.md"]
         assert f'    ("{kind}", "lion/lion"),\n' in files["tests/test_conformance.py"]
 
 

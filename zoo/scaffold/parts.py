@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from zoo.kinds import BY_NAME, KINDS
 
-CONFIG_DIRS = "config_dirs"
-"""The kind that is no component: YAML that a plugin ships."""
+CONFIG_DIRS, WRAPPERS, CONFIG_DEFAULTS = "config_dirs", "wrappers", "config_defaults"
+"""What a plugin may bring beside components: YAML, something around others' components, and other defaults."""
 
 LIBRARIES: Mapping[str, str] = {
     "annotated_types": "annotated-types>=0.6",
@@ -23,7 +23,8 @@ class Part:
     """One kind's share of a new plugin. Texts may hold `$name` and the like (`zoo.scaffold.tree`).
 
     Attributes:
-        kind: Name of the kind; its templates are `KIND.py.tmpl` and `test_KIND.py.tmpl`.
+        kind: Name of the kind; its templates are `KIND.py.tmpl` and `test_KIND.py.tmpl`. What is no component has a
+            template of its hook, `hook_KIND.py.tmpl`.
         what: The component in a few words, for the README.
         summary: Its one line in `zoo plugins`.
         use: The command line that uses it.
@@ -49,8 +50,13 @@ class Part:
 
     @property
     def is_component(self) -> bool:
-        """Whether it is a component, with a module of its own."""
+        """Whether it is a component, which users choose or zoo looks up by its name."""
         return self.kind in BY_NAME
+
+    @property
+    def has_module(self) -> bool:
+        """Whether it needs a module of its own, `KIND.py`."""
+        return self.is_component or self.kind == WRAPPERS
 
 
 _PARTS = (
@@ -172,10 +178,24 @@ _PARTS = (
         "python -m zoo finetune experiment=$name",
         libraries=(),
     ),
+    Part(
+        WRAPPERS,
+        "a wrapper: a schedule that keeps a floor",
+        "Never below a tenth of the full rate",
+        "python -m zoo finetune schedule=cosine",
+        libraries=(),
+    ),
+    Part(
+        CONFIG_DEFAULTS,
+        "a default: more patience with runs that get no better",
+        "",
+        "python -m zoo explain config",
+        libraries=(),
+    ),
 )
 
 PARTS: Mapping[str, Part] = {part.kind: part for part in _PARTS}
 """Every kind that `--kind` takes, to what it brings."""
 
-ORDER = (*(kind.name for kind in KINDS), CONFIG_DIRS)
+ORDER = (*(kind.name for kind in KINDS), CONFIG_DIRS, WRAPPERS, CONFIG_DEFAULTS)
 """In which order the parts of one plugin stand."""

@@ -15,7 +15,7 @@ from string import Template
 from zoo.errors import UserError
 from zoo.files import write_error
 from zoo.scaffold.names import Names
-from zoo.scaffold.parts import CONFIG_DIRS, LIBRARIES, Part
+from zoo.scaffold.parts import CONFIG_DEFAULTS, CONFIG_DIRS, LIBRARIES, WRAPPERS, Part
 
 IN_EXPERIMENTS: Mapping[str, str] = {
     "optimizer": "/optimizer: {}",
@@ -25,6 +25,14 @@ IN_EXPERIMENTS: Mapping[str, str] = {
     "regularizer": "/regularizers: [{}]",
 }
 """Kinds of which a shipped experiment takes the plugin's own, and how."""
+
+
+HANDED: Mapping[str, str] = {
+    CONFIG_DIRS: "RegisterConfigDir",
+    WRAPPERS: "RegisterWrapper",
+    CONFIG_DEFAULTS: "RegisterDefault",
+}
+"""What the hooks that offer no components are handed."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +108,9 @@ def render(plugin: NewPlugin) -> dict[str, str]:
         f"{package}/__init__.py": f'"""The plugin {plugin.names.namespace} for zoo."""\n',
         f"{package}/hooks.py": _hooks(plugin),
     }
-    for part in plugin.components:
-        files[f"{package}/{part.kind}.py"] = plugin.filled(template(f"{part.kind}.py"))
+    for part in plugin.parts:
+        if part.has_module:
+            files[f"{package}/{part.kind}.py"] = plugin.filled(template(f"{part.kind}.py"))
     if plugin.ships_yaml:
         experiment = plugin.filled(template("experiment.yaml"), settings=_settings(plugin))
         files[f"{package}/conf/__init__.py"] = f'"""YAML of {plugin.names.distribution}; the folder is a package."""\n'
@@ -145,15 +154,20 @@ def _offers(plugin: NewPlugin) -> str:
 
 def _hooks(plugin: NewPlugin) -> str:
     """The module of hooks: one function a kind."""
-    types = ["    from collections.abc import Callable\n"] if plugin.ships_yaml else []
-    types += ["    from zoo.plugins import Register\n"] if plugin.components else []
+    handed = [HANDED[part.kind] for part in plugin.parts if not part.is_component]
+    handed = ["zoo.plugins.Register"] * bool(plugin.components) + [f"zoo.registering.{name}" for name in handed]
+    modules = sorted({name.rpartition(".")[0] for name in handed})
+    types = [
+        f"    from {module} import {', '.join(sorted(n.rpartition('.')[2] for n in handed if n.startswith(module)))}\n"
+        for module in modules
+    ]
     functions = []
     for part in plugin.parts:
         if part.is_component:
             functions.append(plugin.filled(template("hook.py"), **_hook_parts(plugin, part)))
         else:
-            functions.append(plugin.filled(template("hook_config_dirs.py")))
-    head = plugin.filled(template("hooks.py"), types="\n".join(types))
+            functions.append(plugin.filled(template(f"hook_{part.kind}.py")))
+    head = plugin.filled(template("hooks.py"), types="".join(types))
     return head + "".join(f"\n\n{function}" for function in functions)
 
 
@@ -184,7 +198,11 @@ def _project_parts(plugin: NewPlugin) -> dict[str, str]:
 
 def _readme_parts(plugin: NewPlugin) -> dict[str, str]:
     package = plugin.names.package
-    rows = [f"| `{package}/{part.kind}.py` | {part.what}; imported when it is chosen |" for part in plugin.components]
+    rows = [
+        f"| `{package}/{part.kind}.py` | {part.what}; imported when it is used |"
+        for part in plugin.parts
+        if part.has_module
+    ]
     if plugin.ships_yaml:
         rows.append(f"| `{package}/conf/` | YAML that adds options and experiments; the folder is a package |")
     if plugin.components:
