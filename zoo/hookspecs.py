@@ -13,6 +13,9 @@ targets. A plugin whose hook raises is left out whole; the others are not touche
 The keyword arguments of a target, less those that the framework supplies, are the options of its component: names,
 defaults and types are read off its signature, their meaning off the `Args:` of its docstring.
 
+Two facts go with every kind: `example`, options with which the conformance kit tries a component where the defaults do
+not do (docs/conformance.md), and `network=True` for one that is there to use the network.
+
 The docstrings here are the source of docs/hooks (docs/write_hook_pages.py): `Built:`, `Called:`, `Shapes:`,
 `Supplied:`, `Facts:` and `Forbidden:` begin a section each.
 """
@@ -256,6 +259,8 @@ def register_importers(register: Register) -> None:
     dense layer float32[O, I], a vector float32[C].
     Facts:
         suffixes: Endings of the files that it reads, for messages.
+        sample: `module:function` that writes a small file of the framework into a folder and returns its path, for the
+            conformance kit.
     Forbidden: unpickling, running anything that the file says, and the network; guessing what a file does not say.
     """
 

@@ -159,7 +159,7 @@ _PARTS = (
         "ConvNetJS networks as JSON (.json)",
         "python -m zoo convert source=net.json model=NAME out=FOLDER reader=$choice",
         source="https://github.com/karpathy/convnetjs",
-        facts={"suffixes": '(".json",)'},
+        facts={"suffixes": '(".json",)', "sample": '"$package.importer:write_sample"'},
         libraries=("numpy",),
     ),
     Part(
