@@ -84,7 +84,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("loss", "loss", "what is minimised"),
     Kind("strategy", "strategy", "what is trained, when, and how fast"),
     Kind("callback", "callbacks", "being told what happens in a run", many=True),
-    Kind("tracker", "trackers", "where curves and scores are written", many=True),
+    Kind("tracker", "trackers", "where curves and scores are written", many=True, common={"every_steps": 10}),
     Kind("importer", None, "reading other frameworks' weights"),
     Kind("command", None, "a verb of the command line"),
 )

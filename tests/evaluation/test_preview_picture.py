@@ -64,14 +64,14 @@ def test_originals_stand_left_of_their_draws_row_by_row():
 
 def test_small_images_are_enlarged_by_whole_pixels():
     checks = (np.indices((8, 8)).sum(axis=0) % 2 * 255).astype(np.uint8)[:, :, None]
-    page = preview_picture._cell(checks, cell=96, factor=12)
+    page = preview_picture.framed(checks, cell=96, factor=12)
     assert page.shape == (96, 96, 3)
     for y, x in ((0, 0), (3, 5), (7, 7)):
         assert (page[12 * y : 12 * y + 12, 12 * x : 12 * x + 12] == checks[y, x]).all()
 
 
 def test_a_smaller_draw_stands_in_the_middle_of_its_place():
-    page = preview_picture._cell(plain(RED, 32), cell=64, factor=1)
+    page = preview_picture.framed(plain(RED, 32), cell=64, factor=1)
     assert (page[16:48, 16:48] == RED).all()
     assert (page[:16] == 255).all()
     assert (page[:, 48:] == 255).all()

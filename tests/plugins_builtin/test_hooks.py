@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import re
 import subprocess
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from zoo.config.schema import convert, defaults, options
+from zoo.errors import UserError
 from zoo.kinds import BY_NAME
 from zoo.plugins import Register
 from zoo.registry import Entry, Origin
@@ -25,6 +27,8 @@ MODULES = {
     "schedules": ("schedule", "zoo.schedules"),
     "losses": ("loss", "zoo.losses"),
     "heads": ("head", "zoo.heads"),
+    "callbacks": ("callback", "zoo.callbacks"),
+    "trackers": ("tracker", "zoo.trackers"),
 }
 EXPECTED = {
     "augmentations": {
@@ -45,7 +49,10 @@ EXPECTED = {
     },
     "losses": {"cross_entropy", "binary_cross_entropy", "focal", "logit_adjusted", "perceptron"},
     "heads": {"linear", "mlp", "cosine"},
+    "callbacks": {"stop_when", "batch_picture", "worst"},
+    "trackers": {"csv", "jsonl", "tensorboard", "mlflow", "wandb", "trackio"},
 }
+LIBRARIES = ("tensorboard", "mlflow", "wandb", "trackio")
 SUPPLIED: dict[str, dict[str, Any]] = {"head": {"features": 4, "classes": 3}}
 
 
@@ -118,6 +125,10 @@ def test_component_is_built_from_its_own_defaults_as_a_configuration_holds_them(
         import torch
 
         supplied |= {"params": [torch.nn.Parameter(torch.ones(2))], "lr": entry.facts["lr"]}
+    if entry.kind == "tracker" and entry.name in LIBRARIES and importlib.util.find_spec(entry.name) is None:
+        with pytest.raises(UserError, match=f"(?s)not installed.*pip install {entry.name}"):
+            entry.build(**values)
+        return
     assert entry.build(**supplied, **values) is not None
 
 

@@ -41,6 +41,7 @@ _COMMON_TYPES: Mapping[tuple[str, str], Any] = {
     ("dataset", "split_seed"): int,
     ("dataset", "max_bad_fraction"): typing.Annotated[float, Ge(0), Le(1)],
     ("dataset", "threads"): Count | Auto,
+    ("tracker", "every_steps"): Count,
 }
 """Types of the options in `Kind.common`."""
 

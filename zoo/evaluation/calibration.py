@@ -131,6 +131,15 @@ def reliability(outputs: Outputs, *, task: Task, temperature: float = 1.0, bins:
     return Reliability(edges, count, confidence, accuracy)
 
 
+def probabilities_of(outputs: Outputs, *, task: Task, temperature: float = 1.0) -> NDArray[np.float64]:
+    """float64[N, classes] of the given logits divided by `temperature`: softmax over classes, or each label's sigmoid.
+
+    Raises:
+        ZooError: No images, or logits that are not finite.
+    """
+    return _probabilities(_finite(outputs) / temperature, task)
+
+
 def negative_log_likelihood(outputs: Outputs, *, task: Task, temperature: float = 1.0) -> float:
     """Mean over images of -log softmax(z / T)_y; in a multi-label task the mean over images and labels.
 

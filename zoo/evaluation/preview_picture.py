@@ -60,7 +60,7 @@ def draw_preview(rows: Sequence[PreviewRow], *, title: Sequence[str]) -> bytes:
     places = [0, *(first_draw + k * step for k in range(len(rows[0].draws)))]
     for r, row in enumerate(rows):
         for left, image in zip(places, (row.original, *row.draws), strict=True):
-            page[r * step : r * step + cell, left : left + cell] = _cell(image, cell=cell, factor=factor)
+            page[r * step : r * step + cell, left : left + cell] = framed(image, cell=cell, factor=factor)
     shrink = min(1.0, _MOST_CELL_PX / cell) / _DPI
     figure, axes = canvas(page.shape[1] * shrink, page.shape[0] * shrink)
     axes.imshow(page)
@@ -70,8 +70,8 @@ def draw_preview(rows: Sequence[PreviewRow], *, title: Sequence[str]) -> bytes:
     return png(figure, source=MARK)
 
 
-def _cell(image: NDArray[np.uint8], *, cell: int, factor: int) -> NDArray[np.uint8]:
-    """uint8[cell, cell, 3]: enlarged, in the middle of a white square."""
+def framed(image: NDArray[np.uint8], *, cell: int, factor: int) -> NDArray[np.uint8]:
+    """uint8[cell, cell, 3]: an image with 1, 3 or 4 channels enlarged, in the middle of a white square."""
     colour = _as_colour(image).repeat(factor, axis=0).repeat(factor, axis=1)
     whole = np.full((cell, cell, 3), 255, np.uint8)
     top, left = (cell - colour.shape[0]) // 2, (cell - colour.shape[1]) // 2

@@ -1,0 +1,1 @@
+"""Built-in callbacks: they stop a run, or show what happens in it."""
