@@ -114,7 +114,7 @@ def test_files_say_what_is_there_and_nothing_else(kinds: tuple[str, ...]) -> Non
         assert "$" not in text or path == ".github/workflows/ci.yml", path
     assert all(f"`zoo_lion/{kind}.py`" in files["README.md"] for kind in own)
     for kind in components:
-        assert f'    ("{kind}", "lion/lion"),\n' in files["tests/test_conformance.py"]
+        assert f'    "{kind}": "lion/lion",\n' in files["tests/test_conformance.py"]
 
 
 @pytest.mark.parametrize("kinds", [*ALONE, ORDER], ids=[*ORDER, "all"])

@@ -146,6 +146,7 @@ _PARTS = (
         "a callback: stops at a target",
         "Ends a phase once the validation accuracy reaches a target, and reports it",
         "python -m zoo finetune 'callbacks=[$choice]'",
+        facts={"needs_training": "True"},
     ),
     Part(
         "tracker",

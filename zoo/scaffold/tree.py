@@ -116,7 +116,7 @@ def render(plugin: NewPlugin) -> dict[str, str]:
         files[f"{package}/conf/__init__.py"] = f'"""YAML of {plugin.names.distribution}; the folder is a package."""\n'
         files[f"{package}/conf/experiment/{plugin.names.namespace}.yaml"] = experiment
     if plugin.components:
-        components = "".join(f'    ("{part.kind}", "{plugin.names.full_name}"),\n' for part in plugin.components)
+        components = "".join(f'    "{part.kind}": "{plugin.names.full_name}",\n' for part in plugin.components)
         files["tests/test_conformance.py"] = plugin.filled(template("test_conformance.py"), components=components)
     for part in plugin.parts:
         files[f"tests/test_{part.kind}.py"] = plugin.filled(template(f"test_{part.kind}.py"))

@@ -5,7 +5,8 @@ from zoo.hookspecs import hookimpl
 
 @hookimpl
 def register_callbacks(register):
-    register("stop_file", "zoo_flagged:StopFile", summary="Ends a phase once the run's folder holds a file named stop")
+    summary = "Ends a phase once the run's folder holds a file named stop"
+    register("stop_file", "zoo_flagged:StopFile", summary=summary, needs_training=True)
 
 
 class StopFile:
