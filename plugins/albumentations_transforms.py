@@ -16,4 +16,5 @@ def register_augmentations(register: Register) -> None:
     register.provider(
         "zoo_plugins.albumentations_provider:AlbumentationsTransforms",
         summary="Transforms of albumentations 2.0.8 (CLAHE, ElasticTransform, MotionBlur and some ninety more)",
+        light_names="zoo_plugins.albumentations_names:OFFERED",
     )

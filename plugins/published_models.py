@@ -17,4 +17,5 @@ def register_models(register: Register) -> None:
         "zoo_plugins.published_provider:PublishedModels",
         summary="models in the folders of ZOO_PATH, and hf:ORG/NAME",
         schemes=("hf",),
+        light_names="zoo_plugins.library_names:published_models",
     )

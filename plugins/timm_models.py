@@ -9,4 +9,8 @@ from zoo.plugins import Register
 @hookimpl
 def register_models(register: Register) -> None:
     """Offers timm's names on demand; timm is imported when they are first asked for."""
-    register.provider("zoo_plugins.timm_provider:TimmModels", summary="PyTorch image models (timm)")
+    register.provider(
+        "zoo_plugins.timm_provider:TimmModels",
+        summary="PyTorch image models (timm)",
+        light_names="zoo_plugins.library_names:timm_models",
+    )

@@ -16,4 +16,5 @@ def register_optimizers(register: Register) -> None:
     register.provider(
         "zoo_plugins.timm_optimizer_provider:TimmOptimizers",
         summary="Optimizers of the timm library (LAMB, Lion, Muon, Adan, MADGRAD and some eighty more)",
+        light_names="zoo_plugins.library_names:timm_optimizers",
     )

@@ -9,4 +9,8 @@ from zoo.plugins import Register
 @hookimpl
 def register_models(register: Register) -> None:
     """Offers torchvision's names on demand; torchvision is imported when they are first asked for."""
-    register.provider("zoo_plugins.torchvision_provider:TorchvisionModels", summary="torchvision's classifiers")
+    register.provider(
+        "zoo_plugins.torchvision_provider:TorchvisionModels",
+        summary="torchvision's classifiers",
+        light_names="zoo_plugins.library_names:torchvision_models",
+    )

@@ -32,7 +32,14 @@ def register_commands(register: Register) -> None:
         "plugins",
         "zoo.verbs.plugins:main",
         summary="list plugins, what they offer, and which failed",
-        usage="plugins [--json] | plugins show NAME",
+        usage="plugins [--files] [--json] | plugins show NAME | plugins disable NAME ... | plugins enable NAME ... | "
+        "plugins new NAME --kind KIND [DIR] | plugins check NAME|PATH",
+    )
+    register(
+        "completion",
+        "zoo.verbs.completion:main",
+        summary="print what makes the tab key complete zoo's words in a shell",
+        usage="completion bash|zsh|fish",
     )
 
 
@@ -49,7 +56,8 @@ def _register_computing(register: Register) -> None:
         "preview",
         "zoo.verbs.preview:main",
         summary="see what training makes of your images, and whether that changes their classes",
-        usage="preview data=PATH 'augmentations=[...]' [output=FILE.png] [images=N] [draws=M] [check=yes] [--json]",
+        usage="preview data=PATH 'augmentations=[...]' [output=FILE.png] [images=N] [draws=M] [check=yes] [key=value] "
+        "[--json]",
         computes=True,
     )
     register(

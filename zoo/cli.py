@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 
 from zoo.errors import PluginError, UserError, ZooError, name_list
+from zoo.kinds import KINDS
 from zoo.plugins import DISTRIBUTION, Plugins, load_plugins
 from zoo.registry import Entry
 
@@ -88,7 +89,9 @@ def _run(argv: list[str]) -> int:
         _warn_of_slow(plugins)
     command = entry.load()
     try:
-        return int(command(words) or 0)
+        code = int(command(words) or 0)
+        _leave_names(plugins)
+        return code
     except ZooError:
         raise
     except Exception as error:
@@ -161,6 +164,15 @@ def _warn_of_slow(plugins: Plugins) -> None:
                 f"warning: plugin {plugin.origin} takes {plugin.cost}: its author should import inside the target; "
                 f"`zoo plugins disable {plugin.origin.plugin}` leaves it out"
             )
+
+
+def _leave_names(plugins: Plugins) -> None:
+    """Leaves the names of libraries that this command imported anyway, for tab completion, which imports none."""
+    providers = [provider for kind in KINDS for provider in plugins.registry.providers(kind.name)]
+    if any(p.light_names is None and p.target.partition(":")[0] in sys.modules for p in providers):
+        from zoo.completion.names import leave_names
+
+        leave_names(plugins)
 
 
 def _out(text: str) -> None:

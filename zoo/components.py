@@ -189,7 +189,7 @@ class LazyProvider:
 
     Attributes:
         schemes: What stands before the colon in addresses that it reads (`hf` of `hf:ORG/NAME`); nobody else is asked.
-        light_names: `module:function` that lists the names without importing the library, or None.
+        light_names: `module:attr` of the names, or of a function that lists them, without the library; or None.
     """
 
     kind: str

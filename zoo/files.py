@@ -11,12 +11,11 @@ import json
 import math
 import os
 import secrets
+import sys
 from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from zoo.errors import UserError
 
@@ -85,7 +84,8 @@ def to_plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if isinstance(value, np.generic | np.ndarray):
+    numpy = sys.modules.get("numpy")  # whose values there are only where it was imported
+    if numpy is not None and isinstance(value, numpy.generic | numpy.ndarray):
         return to_plain(value.tolist())
     if isinstance(value, Path):
         return str(value)

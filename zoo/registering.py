@@ -21,6 +21,9 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]*")
 _TARGET = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _KEY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
+_USERS_OWN = frozenset({"data", "data.path", "experiment", "resume", "run.dir"})
+"""Keys for which no plugin may have a default: which data, where results go, and what is gone on with."""
+
 
 @dataclass(frozen=True)
 class ConfigDefault:
@@ -83,8 +86,8 @@ class Register:
             target: `module:Class`, imported when its names are first asked for.
             summary: One line of what it is.
             schemes: Addresses `scheme:...` that `offer` reads as well; they are asked of no other provider.
-            light_names: `module:function` that returns the names without importing the library, for tab completion;
-                without it, names are completed once a command has used the provider.
+            light_names: `module:attr` of the names, or of a function that returns them, without importing the library:
+                for tab completion. Without it, names are completed once a command has used the provider.
 
         Raises:
             ValueError: A malformed target.
@@ -144,11 +147,14 @@ class RegisterDefault:
             reason: Why, in one line; the run and `zoo explain config` show it.
 
         Raises:
-            ValueError: A malformed key, a value that YAML cannot hold, no reason, or the key twice.
+            ValueError: A malformed key, one that is the user's own to say, a value that YAML cannot hold, no reason, or
+                the key twice.
         """
         what = f"config default {key!r}"
         if not _KEY.fullmatch(key):
             raise ValueError(f"{what}: a key is words with dots between them, as in train.batch_size")
+        if key in _USERS_OWN:
+            raise ValueError(f"{what}: that is the user's own to say")
         if any(default.key == key for default in self.defaults):
             raise ValueError(f"{what} is registered twice by one plugin")
         items = list(value) if isinstance(value, list | tuple) else [value]

@@ -19,6 +19,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 
 from zoo.config.schema import defaults
+from zoo.config.words import short_key, without_copy
 from zoo.kinds import BY_GROUP
 from zoo.plugins import Plugins, load_plugins
 from zoo.registry import Registry
@@ -115,13 +116,3 @@ def conf_path() -> str:
     if (beside / "__init__.py").is_file():
         return f"file://{beside}"
     raise FileNotFoundError("zoo's configuration (the package zoo.conf) is not installed: run `pip install .` again")
-
-
-def without_copy(name: str) -> str:
-    """`rotate` of `rotate@2`, the second copy of a component."""
-    return name.partition("@")[0]
-
-
-def short_key(name: str) -> str:
-    """Key under which an item of a plural group stands: without its namespace; `@ . -` cannot stand in a key."""
-    return name.rpartition("/")[2].replace("@", "_").replace(".", "_").replace("-", "_")

@@ -85,6 +85,16 @@ def split_word(text: str) -> Word:
     return Word(key, value)
 
 
+def without_copy(name: str) -> str:
+    """`rotate` of `rotate@2`, the second copy of a component."""
+    return name.partition("@")[0]
+
+
+def short_key(name: str) -> str:
+    """Key under which an item of a plural group stands: without its namespace; `@ . -` cannot stand in a key."""
+    return name.rpartition("/")[2].replace("@", "_").replace(".", "_").replace("-", "_")
+
+
 def exists(value: str) -> bool:
     """Whether a path is there, as it is typed or with `~` as the home folder."""
     return bool(value) and (os.path.lexists(value) or os.path.lexists(os.path.expanduser(value)))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, cast
 
+from zoo.completion.names import light_names
 from zoo.errors import UserError, name_list
 from zoo.kinds import KINDS, PLURALS
 from zoo.plugins import DISTRIBUTION, LoadedPlugin, Plugins, load_plugins
@@ -112,17 +113,23 @@ def notes(plugins: Plugins) -> list[str]:
 
 
 def _clashes(plugins: Plugins) -> list[str]:
-    """Third-party components whose bare name means another component, or none without a namespace."""
+    """Third-party components whose bare name means another component, or none without a namespace.
+
+    Of a library's names those are compared that are known without importing it.
+    """
     lines = []
     for kind in KINDS:
-        for entry in plugins.registry.entries(kind.name):
-            if entry.origin.distribution == DISTRIBUTION or kind.name == "command":
-                continue
-            others = [other for other in plugins.registry.owners(kind.name, entry.name) if other != entry]
+        entries = plugins.registry.entries(kind.name)
+        strangers = [entry for entry in entries if entry.origin.distribution != DISTRIBUTION and kind.group]
+        if not strangers:
+            continue
+        libraries = {p.origin: frozenset(light_names(p)) for p in plugins.registry.providers(kind.name)}
+        for entry in strangers:
+            others = [other.origin for other in entries if other.name == entry.name and other != entry]
+            others += [origin for origin, names in libraries.items() if entry.name in names]
             if others:
-                owners = ", ".join(str(other.origin) for other in others)
                 lines.append(
-                    f"note: {kind.name} {entry.name!r} is also offered by {owners}; "
+                    f"note: {kind.name} {entry.name!r} is also offered by {', '.join(map(str, others))}; "
                     f"write {entry.full_name!r} for the one of {entry.origin}"
                 )
     return lines
