@@ -53,13 +53,13 @@ def key_candidates(word: str, keys: Iterable[str], *, about: Callable[[str], str
     return list(found.values())
 
 
-def list_candidates(before: str, value: str, names: Iterable[str]) -> list[Candidate]:
+def list_candidates(value: str, names: Iterable[str], *, before: str) -> list[Candidate]:
     """Names at the end of a list `[flip,ro`, without those that stand in it; one that is left alone ends the list too.
 
     Args:
-        before: What stands before the value: `augmentations=`.
         value: What of it is there: "", `fl`, `[flip,` or `[flip,ro`.
         names: What may stand in the list.
+        before: What stands before the value: `augmentations=`.
     """
     if value and not value.startswith("["):
         return [Candidate(f"{before}{name}") for name in names if name.startswith(value)]

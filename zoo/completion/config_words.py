@@ -96,7 +96,7 @@ class ConfigWords:
         """Values of a key."""
         before = f"{key}="
         if key in BY_GROUP and BY_GROUP[key].many:
-            return Found(tuple(list_candidates(before, value, self._names(key, value.rpartition(",")[2]))))
+            return Found(tuple(list_candidates(value, self._names(key, value.rpartition(",")[2]), before=before)))
         if key in BY_GROUP or key == "experiment":
             done, comma, part = value.rpartition(",") if self._sweeps else ("", "", value)
             found = [Candidate(f"{before}{done}{comma}{name}") for name in self._names(key, part)]

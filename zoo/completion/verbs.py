@@ -63,7 +63,7 @@ def complete(words: Sequence[str], current: str, *, plugins: Plugins) -> Found:
     if current.startswith("-"):
         flags = [flag for flag in spec.flags if flag not in words]
         return Found(beginning(current, (Candidate(flag) for flag in flags)))
-    return _of_verb(entries[0], spec, words[1:], current, plugins)
+    return _of_verb(entries[0], spec, words=words[1:], current=current, plugins=plugins)
 
 
 def spec_of(entry: Entry) -> Spec:
@@ -86,7 +86,7 @@ def _forms(usage: str) -> Iterable[tuple[str, ...]]:
         yield from (((one, *plain[1:]) for one in first) if first else [()])
 
 
-def _of_verb(entry: Entry, spec: Spec, words: Sequence[str], current: str, plugins: Plugins) -> Found:
+def _of_verb(entry: Entry, spec: Spec, *, words: Sequence[str], current: str, plugins: Plugins) -> Found:
     """The next sub-word, a value of a key, or a key."""
     plain = [word for word in words if "=" not in word and not word.startswith("-")]
     given = given_values(words)
@@ -96,14 +96,14 @@ def _of_verb(entry: Entry, spec: Spec, words: Sequence[str], current: str, plugi
         return _of_key(key, value, spec=spec, plugins=plugins)
     if equals:
         return config.complete(current) if spec.config else Found()
-    candidates, path = _sub_words(entry, spec, plain, plugins)
+    candidates, path = _sub_words(entry, spec, plain=plain, plugins=plugins)
     if plain or not all(form and form[0].islower() for form in spec.forms):  # else a sub-word comes first
         candidates += [Candidate(f"{k}=", a, whole=False) for k, a in spec.keys.items() if k not in given]
         candidates += config.complete(current).candidates if spec.config else ()
     return Found(beginning(current, candidates), current if path else None)
 
 
-def _sub_words(entry: Entry, spec: Spec, plain: Sequence[str], plugins: Plugins) -> tuple[list[Candidate], bool]:
+def _sub_words(entry: Entry, spec: Spec, *, plain: Sequence[str], plugins: Plugins) -> tuple[list[Candidate], bool]:
     """Words without `=` that may come next, and whether a path may."""
     candidates: list[Candidate] = []
     path = False
@@ -112,9 +112,11 @@ def _sub_words(entry: Entry, spec: Spec, plain: Sequence[str], plugins: Plugins)
             continue
         word = form[len(plain)]
         path = path or any(place in word for place in _PATHS)
-        names = [word] if word.islower() else _positional(entry, plain, plugins)
+        names = [word] if word.islower() else _positional(entry, plain, plugins=plugins)
         candidates += [Candidate(name) for name in names]
-    return candidates + [Candidate(name) for name in _repeated(entry, plain, plugins) if name not in plain], path
+    return candidates + [
+        Candidate(name) for name in _repeated(entry, plain, plugins=plugins) if name not in plain
+    ], path
 
 
 def _of_key(key: str, value: str, *, spec: Spec, plugins: Plugins) -> Found:
@@ -136,7 +138,7 @@ def _of_key(key: str, value: str, *, spec: Spec, plugins: Plugins) -> Found:
     return Found(beginning(f"{before}{value}", words), value if path else None, before)
 
 
-def _positional(entry: Entry, plain: Sequence[str], plugins: Plugins) -> list[str]:
+def _positional(entry: Entry, plain: Sequence[str], *, plugins: Plugins) -> list[str]:
     """Names that may stand where a verb of zoo's says NAME or PATTERN."""
     asked = (entry.full_name, plain[0] if plain else "")
     if asked in (("zoo/models", ""), ("zoo/models", "show")):
@@ -149,7 +151,7 @@ def _positional(entry: Entry, plain: Sequence[str], plugins: Plugins) -> list[st
     return []
 
 
-def _repeated(entry: Entry, plain: Sequence[str], plugins: Plugins) -> list[str]:
+def _repeated(entry: Entry, plain: Sequence[str], *, plugins: Plugins) -> list[str]:
     """Names of which a sub-word takes several."""
     if entry.full_name != "zoo/plugins" or not plain:
         return []
