@@ -68,10 +68,25 @@ def test_losses_are_means_over_the_images_since_the_last_log():
 
 def test_a_new_epoch_begins_its_means_anew():
     callback, notes = curves(every=2)
-    tell(callback, started(), phase_started(), step_ended(2, loss=1.0, seen=8), step_ended(3, loss=9.0, seen=4))
-    tell(callback, step_ended(4, loss=5.0, accuracy=1.0, seen=8))
+    tell(callback, started(), phase_started(), *(step_ended(n, loss=1.0, seen=4 * n) for n in range(1, 5)))
+    tell(callback, step_ended(5, loss=9.0, seen=4), step_ended(6, loss=5.0, accuracy=1.0, seen=8))
     assert notes.logged[-1][1]["train/loss"] == pytest.approx(5.0)
     assert notes.logged[-1][1]["train/accuracy"] == pytest.approx(1.0)
+
+
+def test_an_epoch_that_shows_as_many_images_as_the_last_one_is_a_new_one():
+    """Logged once in a while, and where an epoch is one step."""
+    callback, notes = curves(every=5)
+    seen = [4, 8, 12, 16, 4, 8, 12, 16]
+    losses = [1.0, 1.0, 1.0, 1.0, 3.0, 3.0, 3.0, 3.0]
+    tell(callback, started(), phase_started())
+    tell(callback, *(step_ended(n + 1, loss=losses[n], seen=seen[n]) for n in range(8)))
+    assert [(step, values["train/loss"]) for step, values in notes.logged] == [(5, 3.0), (8, 3.0)]
+    callback, notes = curves(every=1)
+    tell(callback, started(), phase_started())
+    for n in (4, 8):
+        tell(callback, step_ended(n, loss=float(n), seen=16))
+    assert [values["train/loss"] for _, values in notes.logged] == [4.0, 8.0]
 
 
 def test_what_no_device_has_told_yet_is_left_out():

@@ -21,6 +21,7 @@ def closing(session: Session) -> Iterator[None]:
     try:
         yield
     except (Interrupted, KeyboardInterrupt) as error:
+        _tell_of_break(session, error)
         session.update(status="interrupted", finished=now())
         raise Interrupted(
             f"{error or 'interrupted'}\n  do:      python -m zoo finetune resume={session.folder.path}"
@@ -29,6 +30,7 @@ def closing(session: Session) -> Iterator[None]:
         if isinstance(error, UserError) and _nothing_done(session):
             _take_away(session)
             raise
+        _tell_of_break(session, error)
         _record_failure(session)
         session.console.say(f"run     {session.folder.path}")
         crashed = plugin_error(error, _entries(session))
@@ -38,6 +40,12 @@ def closing(session: Session) -> Iterator[None]:
     finally:
         if session.accelerator.num_processes > 1:
             session.accelerator.end_training()
+
+
+def _tell_of_break(session: Session, error: BaseException) -> None:
+    """Callbacks learn why the run ends; one that fails in that is named and hides nothing."""
+    for failed in session.told.broken(error):
+        session.console.say(f"warning: {failed}")
 
 
 def _entries(session: Session) -> list[Entry]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 from zoo.assembly.objective import exclude_each_other
 from zoo.assembly.session import Session
+from zoo.assembly.telling import only_in_training
 from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataFacts
 from zoo.contracts.model import Model
@@ -31,17 +33,18 @@ def make_plan(session: Session, facts: DataFacts, *, model: Model, pretrained: b
     config = session.config
     strategy = session.build(config.strategy)
     fits = config.loss is not None and facts.task.value in session.facts(config.loss).get("fits_heads", ())
+    listening = only_in_training(config.callbacks, session.registry, told=session.told)
     plan: Plan = strategy.plan(
         facts,
         network=network_facts(model),
         pretrained=pretrained,
-        must_train=bool(asked_for_training(config, loss_fits_heads=fits)),
+        must_train=bool(asked_for_training(config, loss_fits_heads=fits, listening=listening)),
     )
     if config.train.epochs != "auto":
         plan = with_epochs(plan, float(config.train.epochs))
     raise_all(
         [
-            *without_effect(config, plan, loss_fits_heads=fits),
+            *without_effect(config, plan, loss_fits_heads=fits, listening=listening),
             *cannot_adapt(plan, model),
             *cannot_grow(config, plan, model=model),
             *exclude_each_other({c.key: session.build(c) for c in config.regularizers}),
@@ -92,21 +95,28 @@ def cannot_grow(config: FinetuneConfig, plan: Plan, *, model: Model) -> list[Use
     return []
 
 
-def asked_for_training(config: FinetuneConfig, *, loss_fits_heads: bool = False) -> list[str]:
+def asked_for_training(
+    config: FinetuneConfig, *, loss_fits_heads: bool = False, listening: Sequence[str] = ()
+) -> list[str]:
     """What the user set that acts only where gradient descent runs.
 
     Args:
         config: With the origins of its values.
         loss_fits_heads: Whether the chosen loss is also what a head on cached features is fitted by.
+        listening: Keys of the callbacks that listen to gradient descent alone.
     """
     keys = [key for key in config.origins if config.asked(key)]
     groups = [group for group in TRAINING_GROUPS if not (group == "loss" and loss_fits_heads)]
     found = [key for key in keys if key.partition(".")[0] in (*groups, "augmentations", "regularizers")]
     found += [f"train.{key}" for key in TRAINING_KEYS if config.asked(f"train.{key}")]
+    found += [key for key in keys if key.startswith(tuple(f"{callback}." for callback in listening))]
+    found += [key for key in keys if key.startswith("trackers.") and key.endswith(".every_steps")]
     return found
 
 
-def without_effect(config: FinetuneConfig, plan: Plan, *, loss_fits_heads: bool = False) -> list[UserError]:
+def without_effect(
+    config: FinetuneConfig, plan: Plan, *, loss_fits_heads: bool = False, listening: Sequence[str] = ()
+) -> list[UserError]:
     """One error for each thing asked for that this plan never uses."""
     if _trains(plan):
         return []
@@ -117,7 +127,7 @@ def without_effect(config: FinetuneConfig, plan: Plan, *, loss_fits_heads: bool 
             allowed="strategies that train: all but probe",
             do=["strategy=lpft", f"or leave {key} out"],
         )
-        for key in asked_for_training(config, loss_fits_heads=loss_fits_heads)
+        for key in asked_for_training(config, loss_fits_heads=loss_fits_heads, listening=listening)
     ]
 
 

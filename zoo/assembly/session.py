@@ -13,6 +13,7 @@ import torch
 from zoo.artifacts.record import DataUse, RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.assembly.console import Console
+from zoo.assembly.telling import Told
 from zoo.config.run_config import Component, FinetuneConfig
 from zoo.contracts.data import DataBundle
 from zoo.contracts.model import LoadReport
@@ -32,6 +33,7 @@ class Session:
         measured: Choices that were measured (precision, threads, a plan fitted to a time budget); they go into the
             record and are reused by resume, so that a resumed run computes what the first one would have.
         resumed: Whether this continues a run that was stopped.
+        told: Its callbacks and trackers, once they are built.
     """
 
     config: FinetuneConfig
@@ -42,6 +44,7 @@ class Session:
     record: RunRecord
     measured: dict[str, Any] = field(default_factory=dict)
     resumed: bool = False
+    told: Told = field(default_factory=Told)
     started: float = field(default_factory=time.monotonic)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,16 +30,18 @@ class Curves:
         self._tracker, self._key, self._every = tracker, key, every_steps
         self._before = 0  # steps of the phases that are over
         self._step = -1  # the last one that a tracker could have been told of
-        self._sums = (0.0, 0.0, 0)  # loss, right answers and images of this epoch when they were last logged
+        self._epoch = 0  # the one that the sums are of, from 1
+        self._sums = (0.0, 0.0, 0)  # its loss, right answers and images when they were last logged
 
     def state_dict(self) -> dict[str, Any]:
         """Where the curves stand."""
-        return {"before": self._before, "step": self._step, "sums": list(self._sums)}
+        return {"before": self._before, "step": self._step, "epoch": self._epoch, "sums": list(self._sums)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Goes on from there."""
         loss, right, seen = state["sums"]
-        self._before, self._step, self._sums = int(state["before"]), int(state["step"]), (loss, right, int(seen))
+        self._before, self._step, self._epoch = (int(state[name]) for name in ("before", "step", "epoch"))
+        self._sums = (loss, right, int(seen))
 
     def on_run_start(self, event: RunStarted) -> None:
         """Opens the tracker."""
@@ -61,10 +64,11 @@ class Curves:
         """Logs training every few steps, and at the last step of a phase."""
         view = event.view
         self._step = self._before + view.step
-        loss, right, seen = self._sums if event.seen >= self._sums[2] else (0.0, 0.0, 0)
+        if math.ceil(view.epoch) != self._epoch:
+            self._epoch, self._sums = math.ceil(view.epoch), (0.0, 0.0, 0)
         if self._step % self._every and view.step < view.steps:
-            self._sums = (loss, right, seen)
             return
+        loss, right, seen = self._sums
         values = {"train/lr": event.lr, "train/images_per_s": view.images_per_s}
         if event.seen > seen:
             now = (view.loss * event.seen, view.accuracy * event.seen, event.seen)
@@ -85,7 +89,7 @@ class Curves:
     def on_phase_end(self, event: PhaseEnded) -> None:
         """Counts the phase's steps as done."""
         self._before += event.steps
-        self._sums = (0.0, 0.0, 0)
+        self._epoch = 0
 
     def on_run_end(self, event: RunEnded) -> None:
         """Hands over the scores on test images, and closes the tracker."""

@@ -15,6 +15,7 @@ from zoo.assembly.outputs import log_loss, outputs_over
 from zoo.assembly.precision import PrecisionChoice
 from zoo.assembly.rates import settle_rate
 from zoo.assembly.session import Session
+from zoo.contracts.callbacks import PhaseEnded, PhaseStarted, ValidationEnded
 from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
 from zoo.contracts.model import LoadReport, Model
@@ -63,9 +64,11 @@ class Trainer:
             if index < first:
                 continue
             if phase.kind == "fit_head":
-                self._fit_head(phase)
+                self.session.told.tell(PhaseStarted(phase, index, step=0, steps=0))
+                steps = self._fit_head(phase)
             else:
-                self._train(plan, index, resume=state is not None and index == first)
+                steps = self._train(plan, index, resume=state is not None and index == first)
+            self.session.told.tell(PhaseEnded(phase, index, steps=steps))
         for regularizer in reversed(self.regularizers.values()):
             if hasattr(regularizer, "restore_model"):
                 regularizer.restore_model(self.model)
@@ -77,7 +80,8 @@ class Trainer:
             self.session.console.say("features  read from the cache")
         return bank.features
 
-    def _fit_head(self, phase: Phase) -> None:
+    def _fit_head(self, phase: Phase) -> int:
+        """Fits the head on features; no steps are counted."""
         session, bundle = self.session, self.bundle
         with session.console.stage("features"):
             features = self.features()
@@ -99,12 +103,15 @@ class Trainer:
         row = {"phase": phase.name, "step": 0, "epoch": 0, "val_loss": fit.val_loss, "val_accuracy": fit.val_accuracy}
         if session.main:
             session.log(row)
+        session.told.tell(ValidationEnded(row, best=True))
         session.console.say(
             f"probe   {fit.note}; validation accuracy {fit.val_accuracy:.3f} "
             f"({session.console.seconds['features']:.1f} s features, {session.console.seconds['head']:.1f} s head)"
         )
+        return 0
 
-    def _train(self, plan: Plan, index: int, *, resume: bool) -> None:
+    def _train(self, plan: Plan, index: int, *, resume: bool) -> int:
+        """Runs the loop over one phase; returns the steps that it made."""
         session, config, phase = self.session, self.session.config, plan.phases[index]
         with (
             with_adapters(self.model, phase.adapters, seed=seed_of(config.train.seed, index)) as model,
@@ -121,6 +128,8 @@ class Trainer:
                 loop.carry_on(self.carried)
             settle_rate(session, loop, phase=phase, index=index)
             session.update()
+            now = loop.counters
+            session.told.tell(PhaseStarted(phase, index, step=now.step, steps=now.planned_steps))
             counters = loop.run()
         self.carried = None if job.settles else counters
         if job.settles and counters.best_step == 0:
@@ -130,6 +139,11 @@ class Trainer:
             )
         if config.train.max_time is not None:
             session.measured["planned_steps"] = counters.planned_steps
+        if counters.stopped:
+            session.console.say(f"        stopped after step {counters.step}: {counters.stopped}")
+            session.measured["stopped"] = {**session.measured.get("stopped", {}), phase.name: counters.stopped}
+            session.update()
+        return counters.step
 
     def _say_what_is_trained(self, phase: Phase, model: Model) -> None:
         say, stages = self.session.console.say, model.spec.stages
@@ -184,6 +198,7 @@ class Trainer:
             start_is_candidate=index > 0 and self.carried is None,
             settles=_settles(plan, index),
             pretrained=self.pretrained,
+            told=session.told,
         )
 
     def _training_deadline(self, plan: Plan, index: int) -> float | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from accelerate import Accelerator
 from torch import nn
 
+from zoo.contracts.callbacks import BatchReady, CheckpointSaved, StepEnded, ValidationEnded
 from zoo.contracts.model import Model
 from zoo.contracts.training import Feed, Phase, Regularizer, Schedule, Watcher
 from zoo.training.checkpoints import Checkpoints
@@ -35,6 +36,39 @@ class Validation(NamedTuple):
 
 Validate = Callable[[], Validation | tuple[float, float]]
 """Runs the network over the validation images: (mean loss, accuracy), and what else may choose."""
+
+
+InLoop = BatchReady | StepEnded | ValidationEnded | CheckpointSaved
+"""What happens within the loop."""
+
+
+class Told(Protocol):
+    """Who is told what happens, on the main process; on the others nobody is."""
+
+    def hears(self, event: type[Any]) -> bool:
+        """Whether anyone is told of such events; where not, none is made."""
+
+    def tell(self, event: InLoop) -> list[Any]:
+        """Tells all of an event, and returns what they answered."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """What they remember, as plain JSON."""
+
+
+class Nobody:
+    """Nobody listens."""
+
+    def hears(self, event: type[Any]) -> bool:
+        """Never."""
+        return False
+
+    def tell(self, event: InLoop) -> list[Any]:
+        """Goes unheard."""
+        return []
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Nothing is remembered."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -67,6 +101,7 @@ class Job:
         settles: Whether the phase ends with the best weights. Else it hands its last ones on to the next phase, and the
             best of both are kept.
         pretrained: Whether the network started from pretrained values.
+        told: The callbacks.
     """
 
     model: Model
@@ -91,6 +126,7 @@ class Job:
     start_is_candidate: bool = False
     settles: bool = True
     pretrained: bool = True
+    told: Told = field(default_factory=Nobody)
 
     def having(self, method: str) -> list[tuple[str, Any]]:
         """Names and regularizers of those that have a method."""
@@ -104,7 +140,12 @@ class Job:
 
 @dataclass
 class Counters:
-    """What a checkpoint remembers beside tensors; plain numbers, exact through JSON."""
+    """What a checkpoint remembers beside tensors; plain values, exact through JSON.
+
+    Attributes:
+        unvalidated: Something crashed where an epoch was over and its validation was not: that comes first on resuming.
+        stopped: Why a callback ended the phase, "" where none did.
+    """
 
     phase: int
     step: int = 0
@@ -118,3 +159,5 @@ class Counters:
     since_best: int = 0
     seconds: float = 0.0
     finished: bool = False
+    unvalidated: bool = False
+    stopped: str = ""

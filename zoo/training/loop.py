@@ -19,9 +19,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from zoo.contracts.callbacks import BatchReady, CheckpointSaved, StepEnded, ValidationEnded
 from zoo.contracts.training import RawBatch, StepView
 from zoo.errors import Interrupted, UserError, ZooError
-from zoo.training.job import Counters, Job, Validation
+from zoo.training.devices import all_agree
+from zoo.training.job import Counters, InLoop, Job, Validation
 from zoo.training.passes import Passes
 from zoo.training.second_pass import second_pass
 from zoo.training.tally import Step, Tally
@@ -42,6 +44,8 @@ class Loop:
         self.tally = Tally(job.accelerator.device)
         self._stop_asked = False
         self._between_steps = True
+        self._telling = False
+        self._validated_at = 0
         self._started = time.monotonic()
         self._last_save = self._started
         self._step_times: list[float] = []
@@ -53,6 +57,7 @@ class Loop:
         if state is None:
             raise UserError("there is no checkpoint to continue from", where=str(job.checkpoints.folder))
         self.counters = Counters(**state["counters"])
+        self._validated_at = -1 if self.counters.unvalidated else self.counters.step
         _load_in_place(self.module, job.checkpoints.tensors("last", "model."))
         for owner, regularizer in job.having("load_state_dict"):
             regularizer.load_state_dict(job.checkpoints.tensors("last", f"regularizers.{owner}."))
@@ -80,8 +85,11 @@ class Loop:
         """
         with self._listening(), self._saving_when_it_breaks():
             self._leave_earlier_phase()
-            if self.job.start_is_candidate and self.counters.step == 0:
-                self._keep_if_better(*self.job.validate())
+            candidate = self.job.start_is_candidate and self.counters.step == 0
+            if candidate and self._keep_if_better(*self.job.validate()):
+                self._tell_of_checkpoint("best")
+            if self.counters.unvalidated:
+                self._end_epoch()
             while not self._over():
                 self._run_epoch()
         self.job.accelerator.wait_for_everyone()  # the first process has written what all now read
@@ -99,7 +107,7 @@ class Loop:
     def _over(self) -> bool:
         c, limits = self.counters, self.job.limits
         out_of_patience = limits.patience is not None and c.since_best >= limits.patience
-        return c.step >= c.planned_steps or out_of_patience
+        return c.step >= c.planned_steps or out_of_patience or bool(c.stopped)
 
     def _run_epoch(self) -> None:
         """One pass, or what is left of it."""
@@ -119,18 +127,32 @@ class Loop:
                 break  # a checkpoint here, before the validation, would make a resumed run leave it out
             self._stop_if_asked()
             self._save_if_due()
+        self._end_epoch()
+
+    def _end_epoch(self) -> None:
+        """Validates where that is due."""
+        c, epochs = self.counters, math.ceil(self.counters.step / self.steps_per_epoch)
         self._count()
-        if c.step >= c.planned_steps or (epoch + 1) % job.limits.validate_every == 0:
+        if c.step >= c.planned_steps or epochs % self.job.limits.validate_every == 0:
             self._validate()
         else:
+            self._epoch_is_over()
             self._save_if_due()
         self._stop_if_asked()
+
+    def _epoch_is_over(self) -> None:
+        """From here on a checkpoint leaves no validation out."""
+        self.counters.unvalidated = False
+        self._validated_at = self.counters.step
 
     def _train_step(self, raw: RawBatch) -> None:
         """Forward, penalties, backward, a second pass where a regularizer wants one, step."""
         job, c = self.job, self.counters
         self._set_rates()
         batch = self.passes.batch(raw, step=c.step, steps=c.planned_steps)
+        if job.told.hears(BatchReady):
+            wanted = job.model.spec.preprocess
+            self._told(BatchReady(batch, c.step, job.phase.name, mean=wanted.mean, std=wanted.std))
         self._between_steps = False
         values = self.passes.forward_backward(raw, batch, step=c.step)
         if self.tally.add(c.step, raw, values=(values.loss, values.summed, values.right)) or c.epoch_seen == 0:
@@ -200,6 +222,11 @@ class Loop:
         if job.accelerator.is_main_process:
             job.log(row)
             job.watcher.validated(row)
+        self._epoch_is_over()
+        reasons = [stop.reason for stop in self._told(ValidationEnded(row, better))]
+        (c.stopped,) = all_agree(["; ".join(reasons)], job.accelerator)
+        if better:
+            self._tell_of_checkpoint("best")
         self._save("last")
 
     def _keep_if_better(self, loss: float, accuracy: float, measure: str = "", value: float = math.nan) -> bool:
@@ -230,7 +257,7 @@ class Loop:
         if due:
             self._save("last")
 
-    def _save(self, name: str, *, weights_only: bool = False) -> None:
+    def _save(self, name: str, *, weights_only: bool = False, tell: bool = True) -> None:
         job = self.job
         self._count()  # what is saved has been looked at
         self._last_save = time.monotonic()
@@ -246,7 +273,10 @@ class Loop:
             tensors |= {f"regularizers.{owner}.{key}": value for key, value in regularizer.state_dict().items()}
         if hasattr(job.schedule, "state_dict"):
             state["schedule"] = job.schedule.state_dict()
+        state["callbacks"] = job.told.state_dict()
         job.checkpoints.save(name, tensors=tensors, optimizer=job.optimizer.state_dict(), state=state)
+        if tell:
+            self._tell_of_checkpoint(name)
 
     def _seconds(self) -> float:
         return self.counters.seconds + time.monotonic() - self._started
@@ -259,19 +289,30 @@ class Loop:
             return
         mean_s = sum(self._step_times) / len(self._step_times)
         seen = max(1, c.epoch_seen)
-        job.watcher.stepped(
-            StepView(
-                phase=job.phase.name,
-                step=c.step,
-                steps=c.planned_steps,
-                epoch=c.step / self.steps_per_epoch,
-                epochs=c.planned_steps / self.steps_per_epoch,
-                loss=c.epoch_loss / seen,
-                accuracy=c.epoch_right / seen,
-                images_per_s=images / mean_s if mean_s else 0.0,
-                left_s=mean_s * (c.planned_steps - c.step),
-            )
+        view = StepView(
+            phase=job.phase.name,
+            step=c.step,
+            steps=c.planned_steps,
+            epoch=c.step / self.steps_per_epoch,
+            epochs=c.planned_steps / self.steps_per_epoch,
+            loss=c.epoch_loss / seen,
+            accuracy=c.epoch_right / seen,
+            images_per_s=images / mean_s if mean_s else 0.0,
+            left_s=mean_s * (c.planned_steps - c.step),
         )
+        job.watcher.stepped(view)
+        if job.told.hears(StepEnded):
+            self._told(StepEnded(view, lr=max(group["lr"] for group in job.optimizer.param_groups), seen=c.epoch_seen))
+
+    def _tell_of_checkpoint(self, name: str) -> None:
+        self._told(CheckpointSaved(name, self.counters.step, self.job.checkpoints.folder / name))
+
+    def _told(self, event: InLoop) -> list[Any]:
+        """What callbacks answer; while they are asked, the weights are whole whatever happens to them."""
+        self._telling = True
+        answers = self.job.told.tell(event)
+        self._telling = False
+        return answers
 
     def _fit_to_deadline(self) -> None:
         """Shortens the plan, and with it the schedule, to what the time left allows.
@@ -303,15 +344,18 @@ class Loop:
     def _saving_when_it_breaks(self) -> Iterator[None]:
         """Saves the state where something crashes between two steps; within one, the last checkpoint stays.
 
-        Half a step is no state to go on from: statistics or weights have moved, and the step would be made again.
+        Half a step is no state to go on from: statistics or weights have moved, and the step would be made again. Of
+        several processes the others may be anywhere, but not where a callback crashes: all have made the same steps.
         """
         try:
             yield
         except Exception as error:
-            within_epoch = self.counters.step % self.steps_per_epoch > 0  # at its end, a validation would be left out
-            whole = self._between_steps and within_epoch and not isinstance(error, ZooError)
-            if whole and self.job.accelerator.num_processes == 1:
-                self._save("last")
+            c = self.counters
+            ends = c.step >= c.planned_steps or c.step % self.steps_per_epoch == 0
+            c.unvalidated = ends and self._validated_at != c.step
+            alone = self.job.accelerator.num_processes == 1 and not isinstance(error, ZooError)
+            if self._telling or (self._between_steps and alone):
+                self._save("last", tell=False)
             raise
 
     @contextmanager
