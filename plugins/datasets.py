@@ -16,6 +16,7 @@ def register_datasets(register: Callable[..., None]) -> None:
         summary="A folder of class folders, with or without train, val and test above them",
         source="https://docs.pytorch.org/vision/stable/generated/torchvision.datasets.ImageFolder.html",
         suffixes=("/",),
+        example="zoo_plugins.dataset_sources.examples:folder",
     )
     register(
         "table",
@@ -23,6 +24,7 @@ def register_datasets(register: Callable[..., None]) -> None:
         summary="CSV, JSON lines or parquet with paths or image bytes, labels, splits and groups",
         source="https://huggingface.co/docs/hub/datasets-image",
         suffixes=(".csv", ".tsv", ".jsonl", ".parquet"),
+        example="zoo_plugins.dataset_sources.examples:table",
     )
     register(
         "archive",
@@ -30,6 +32,7 @@ def register_datasets(register: Callable[..., None]) -> None:
         summary="A tar or zip file of class folders or of a table with its images, read in place",
         source="https://docs.python.org/3/library/tarfile.html",
         suffixes=(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip"),
+        example="zoo_plugins.dataset_sources.examples:archive",
     )
     register(
         "digits",

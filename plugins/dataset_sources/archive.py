@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import dataclasses
 import gzip
 import hashlib
 import lzma
@@ -16,6 +17,7 @@ import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Literal
 
@@ -71,6 +73,7 @@ class Archive:
         self.location = str(full)
         self.name = full.resolve().name.split(".")[0] or "archive"
         self._tree = open_archive(full, cache=cache_root(cache_dir))
+        self._again = partial(type(self), path=str(full), cache_dir=cache_dir, **dataclasses.asdict(options))
         tables = _tables(self._tree)
         self._reader: TableReader | None = None
         self.task, self.classes = Task.SINGLE_LABEL, tuple[str, ...]()
@@ -82,6 +85,10 @@ class Archive:
         _refuse_options(options, where=self.location)
         listing = list_folders(self._tree)
         self.notes, self._samples = listing.notes, listing.samples
+
+    def __reduce__(self) -> tuple[Callable[[], Archive], tuple[()]]:
+        """A copy for another process opens the file anew: an open one cannot be sent."""
+        return self._again, ()
 
     def samples(self) -> Sequence[Sample]:
         """All images."""

@@ -16,11 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zoo.testing.checking import check_component, findings
+    from zoo.testing.properties import PROPERTIES, Property
     from zoo.testing.results import Finding, NotConforming, Status
 
-__all__ = ["Finding", "NotConforming", "Status", "check_component", "findings"]
+__all__ = ["PROPERTIES", "Finding", "NotConforming", "Property", "Status", "check_component", "findings"]
 
-_PLACES = {"check_component": "checking", "findings": "checking"}
+_PLACES = {
+    "check_component": "checking",
+    "findings": "checking",
+    "PROPERTIES": "properties",
+    "Property": "properties",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -62,7 +62,7 @@ def signature(subject: Subject) -> None:
         if parameter.annotation is inspect.Parameter.empty:
             raise BrokenError(f"the option {parameter.name!r} has no type", fix=f"Write {parameter.name}: float, say.")
         if parameter.name in common and parameter.name not in BY_NAME[entry.kind].yielding:
-            if parameter.default is not inspect.Parameter.empty:
+            if entry.kind == "optimizer" and parameter.default is not inspect.Parameter.empty:
                 raise BrokenError(
                     f"{parameter.name!r} has the default {parameter.default!r}, and the framework always passes it",
                     fix="Leave the default out.",

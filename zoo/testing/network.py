@@ -14,7 +14,7 @@ from zoo.contracts.model import Model, ModelSpec, Stage
 from zoo.contracts.training import RawBatch
 from zoo.imaging.preprocess import Preprocess
 
-CLASSES, WIDTH, SIDE = 3, 8, 8
+CLASSES, WIDTH, SIDE, CHANNELS = 3, 8, 8, 3
 
 
 class _Block(nn.Module):
@@ -36,13 +36,13 @@ class _ResidualNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(1, WIDTH, 3)
+        self.conv = nn.Conv2d(CHANNELS, WIDTH, 3)
         self.norm = nn.BatchNorm2d(WIDTH)
         self.block = _Block()
         self.fc = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """float[B, 1, S, S] to logits float[B, 3]."""
+        """float[B, 3, S, S] to logits float[B, 3]."""
         logits: torch.Tensor = self.fc(self.block(torch.relu(self.norm(self.conv(images)))).mean(dim=(2, 3)))
         return logits
 
@@ -63,7 +63,7 @@ def residual_model(*, seed: int = 3, scale: float = 1.0) -> Model:
         Stage("stem", ("conv.weight", "conv.bias", "norm.weight", "norm.bias")),
         Stage("block", ("block.conv.weight", "block.conv.bias", "block.norm.weight", "block.norm.bias")),
     )
-    preprocess = Preprocess(SIDE, (0.5,), (0.5,))
+    preprocess = Preprocess(SIDE, (0.5,) * CHANNELS, (0.5,) * CHANNELS)
     return Model(module, ModelSpec("kit/residual", "kit", "residual", "fc", WIDTH, stages, preprocess))
 
 
@@ -71,7 +71,13 @@ class KitFeed:
     """Noisy images whose brightness tells the class, in an order that the epoch alone decides."""
 
     def __init__(
-        self, *, task: Task = Task.SINGLE_LABEL, side: int = SIDE, channels: int = 1, rank: int = 0, world: int = 1
+        self,
+        *,
+        task: Task = Task.SINGLE_LABEL,
+        side: int = SIDE,
+        channels: int = CHANNELS,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         """Takes the task, the shape of an image, and which of how many processes this is."""
         rng = np.random.Generator(np.random.PCG64(0))

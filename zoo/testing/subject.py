@@ -139,12 +139,13 @@ class Subject:
             NotApplicableError: A library that it asks for with an error of its own, or the network where it says so.
         """
         causes = list(_causes(error))
+        said = error.what if isinstance(error, UserError) else str(error)
         if isinstance(error, UserError) and (
             any(isinstance(cause, ImportError) for cause in causes) or any("pip install" in way for way in error.do)
         ):
-            raise NotApplicableError(f"it cannot be used here: {error.what}") from error
+            raise NotApplicableError(f"it cannot be used here: {said}") from error
         if self.says_network and any(isinstance(cause, OSError) for cause in causes):
-            raise NotApplicableError(f"it says that it uses the network, which is not here: {error}") from error
+            raise NotApplicableError(f"it says that it uses the network, which is not here: {said}") from error
 
     def crash(self, error: BaseException) -> str:
         """An error in one line, with the innermost line of the component's own code."""

@@ -75,7 +75,10 @@ def meant(plugins: Plugins, name: str) -> tuple[list[Entry], list[str]]:
     found = [p for p in plugins.plugins if p.origin.plugin == name]
     found = found or [p for p in plugins.plugins if _folded(p.origin.distribution) == wanted]
     if not found:
-        entries = [entry for kind in KINDS for entry in plugins.registry.owners(kind.name, name)]
+        registered = [entry for kind in KINDS for entry in plugins.registry.entries(kind.name)]
+        entries = [entry for entry in registered if name in (entry.name, entry.full_name)]
+        if not entries:  # libraries of many names are imported to be asked, so they come last
+            entries = [entry for kind in KINDS for entry in plugins.registry.owners(kind.name, name)]
         if not entries:
             raise _unknown(plugins, name)
         return entries, []

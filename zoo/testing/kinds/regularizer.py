@@ -12,7 +12,7 @@ from zoo.contracts.data import Task
 from zoo.contracts.model import Model
 from zoo.contracts.training import Batch, Moment
 from zoo.testing.draws import own_generators
-from zoo.testing.network import CLASSES, SIDE, KitFeed, KitLoss, residual_model
+from zoo.testing.network import CHANNELS, CLASSES, SIDE, KitFeed, KitLoss, residual_model
 from zoo.testing.results import BrokenError, NotApplicableError
 from zoo.testing.subject import Subject
 from zoo.testing.trained import difference
@@ -50,7 +50,7 @@ def use(subject: Subject) -> None:
 
 def _batch(count: int = 8) -> Batch:
     generator = torch.Generator().manual_seed(1)
-    return Batch(torch.randn(count, 1, SIDE, SIDE, generator=generator), torch.arange(count) % CLASSES)
+    return Batch(torch.randn(count, CHANNELS, SIDE, SIDE, generator=generator), torch.arange(count) % CLASSES)
 
 
 def shapes(subject: Subject) -> None:
