@@ -184,6 +184,12 @@ def test_flags_of_each_verb(verb: str, flags: set[str], words: Words) -> None:
     assert words(verb, "--help", "--h") == []
 
 
+def test_what_stands_behind_a_flag(words: Words) -> None:
+    assert words("finetune", "--cfg", "") == ["job"]
+    assert words("plugins", "new", "zoo-x", "--kind", "optim") == ["optimizer"]
+    assert words("plugins", "new", "zoo-x", "--kind", "optimizer,aug") == ["optimizer,augmentation"]
+
+
 HOOKS = """
 from zoo.hookspecs import hookimpl
 

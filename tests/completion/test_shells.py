@@ -40,6 +40,14 @@ def test_other_shells_are_refused(words: list[str], capsys: pytest.CaptureFixtur
     assert all(shell in error for shell in SCRIPTS)
 
 
+@pytest.mark.parametrize("words", [[], ["tcsh", "x"], ["bash", "x"], ["zsh"]])
+def test_the_hidden_word_is_for_shells(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["_complete", *words]) == 2
+    assert "zoo completion --help" in capsys.readouterr().err
+    assert main(["--help"]) == 0
+    assert "_complete" not in capsys.readouterr().out
+
+
 def in_bash(line: str, *, cwd: Path | None = None, breaks: str = BREAKS) -> list[str]:
     """What bash would offer: the script's function called with the variables that readline sets."""
     program = (

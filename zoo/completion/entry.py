@@ -17,7 +17,9 @@ from collections.abc import Sequence
 
 from zoo.completion.candidates import Candidate, Found
 from zoo.completion.command_line import Line, read_line
+from zoo.completion.scripts import SCRIPTS
 from zoo.completion.verbs import complete
+from zoo.errors import UserError
 from zoo.plugins import load_plugins
 
 _SAFE = re.compile(r"[\w./:@%+=,\[\]*-]+")
@@ -26,11 +28,13 @@ _SAFE = re.compile(r"[\w./:@%+=,\[\]*-]+")
 
 def main(argv: Sequence[str]) -> int:
     """Prints what the last word may become."""
-    shell, *rest = argv
+    shell, *rest = argv or [""]
+    if shell not in SCRIPTS or len(rest) < (2 if shell == "bash" else 1):
+        raise UserError("_complete is what the shell asks", where="zoo _complete", do="python -m zoo completion --help")
     if shell == "bash":
         line = read_line(rest[0], breaks=rest[1])
     else:
-        *words, current = rest or [""]
+        *words, current = rest
         line = Line(tuple(words), _unquoted(current), "", 0)
     found = complete(line.words, line.current, plugins=load_plugins())
     sys.stdout.write("\n".join(answer(found, line, shell=shell)) + "\n")

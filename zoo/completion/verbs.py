@@ -22,6 +22,7 @@ from zoo.registry import Entry
 
 _FLAG = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 _KEY = re.compile(r"(?<![\w.])([a-z][\w.]*)=([^\s\]|]*)")
+_FLAG_WITH_WORD = re.compile(r"(--[a-z]+) (\w+)")
 _FLAG_AND_VALUE = re.compile(r"\[-[^]]*\]|--[a-z]+ [A-Z]\S*")
 _PATHS = ("PATH", "DIR", "FILE", "FOLDER")
 _CHOICES = re.compile(r"\s\s+([\w.-]+(?:, [\w.-]+)*(?:,? or [\w.-]+)?)(?= *(?:[(:;]|$))")
@@ -35,12 +36,14 @@ class Spec:
         forms: Its words in each way of calling it, without keys and flags: `("show", "NAME")`.
         keys: Key to what is said of it.
         flags: `--json`.
+        of_flags: Flag to the word that stands behind it in the usage: `job`, or `KIND` for one of a list.
         config: Whether it takes the words of a configuration.
     """
 
     forms: tuple[tuple[str, ...], ...] = ()
     keys: dict[str, str] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    of_flags: dict[str, str] = field(default_factory=dict)
     config: bool = False
 
 
@@ -60,6 +63,8 @@ def complete(words: Sequence[str], current: str, *, plugins: Plugins) -> Found:
     if not entries:
         return Found()
     spec = spec_of(entries[0])
+    if words[-1] in spec.of_flags:
+        return Found(tuple(_of_flag(spec.of_flags[words[-1]], current)))
     if current.startswith("-"):
         flags = [flag for flag in spec.flags if flag not in words]
         return Found(beginning(current, (Candidate(flag) for flag in flags)))
@@ -74,7 +79,8 @@ def spec_of(entry: Entry) -> Spec:
     keys = {key: value for key, value in _KEY.findall(usage) if key not in ("group", "key")}
     keys |= _dictionary(module, "KEYS")
     flags = _FLAG.findall(text) + ["--json"] * bool(keys)
-    return Spec(tuple(_forms(usage)), keys, tuple(dict.fromkeys([*flags, "--help"])), "key=value" in usage)
+    flags = list(dict.fromkeys([*flags, "--help"]))
+    return Spec(tuple(_forms(usage)), keys, tuple(flags), dict(_FLAG_WITH_WORD.findall(usage)), "key=value" in usage)
 
 
 def _forms(usage: str) -> Iterable[tuple[str, ...]]:
@@ -136,6 +142,14 @@ def _of_key(key: str, value: str, *, spec: Spec, plugins: Plugins) -> Found:
     path = any(place in said for place in _PATHS) or (key == "model" and value[:1] in ("/", ".", "~"))
     words = (Candidate(f"{before}{name}") for name in names)
     return Found(beginning(f"{before}{value}", words), value if path else None, before)
+
+
+def _of_flag(word: str, current: str) -> list[Candidate]:
+    """What stands behind a flag: the word that its usage gives, or a kind of component, one of several with commas."""
+    if word != "KIND":
+        return [Candidate(word)] if word.islower() and word.startswith(current) else []
+    done, comma, part = current.rpartition(",")
+    return [Candidate(f"{done}{comma}{kind.name}") for kind in KINDS if kind.name.startswith(part)]
 
 
 def _positional(entry: Entry, plain: Sequence[str], *, plugins: Plugins) -> list[str]:
