@@ -24,6 +24,7 @@ from typing import Any
 from zoo import contracts, hookspecs, registering
 from zoo.config import schema
 from zoo.kinds import KINDS, Kind
+from zoo.registry import Offer, Provider
 from zoo.scaffold.parts import PARTS
 
 FOLDER = Path(__file__).parent / "hooks"
@@ -147,12 +148,12 @@ def _call(hook: Hook) -> str:
         "",
         f"```python\nregister({arguments})\n```",
         "",
-        _lower(text.partition("\n")[0]),
+        text[:1].lower() + text[1:].partition("\n")[0],
     ]
     if rows:
         lines += ["", _table(("argument", "meaning"), rows)]
     if hasattr(handed, "provider"):
-        lines += ["", "`register.provider(...)` offers a library of names: [docs/contracts.md](../contracts.md)."]
+        lines += ["", "A library of many names is offered by [`register.provider`](README.md#libraries-of-many-names)."]
     return "\n".join(lines)
 
 
@@ -160,10 +161,6 @@ def _prose(hook: Hook, section: str) -> str:
     """A section as sentences."""
     text = "\n\n".join(_paragraphs(hook.sections[section]))
     return text[:1].upper() + text[1:]
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
 
 
 def _coded(hook: Hook, section: str) -> list[tuple[str, str]]:
@@ -349,7 +346,30 @@ def index() -> str:
         rows.append((f"[`{hook.name}`]({hook.name}.md)", chosen, first))
     note = "<!-- Written by docs/write_hook_pages.py from zoo/hookspecs.py. -->"
     table = _table(("hook", "config group", "what it does"), rows)
-    return f"{note}\n\n# Hooks\n\n{general}\n\n{table}\n\n[docs/plugins.md](../plugins.md) is the tutorial.\n"
+    tutorial = "[docs/plugins.md](../plugins.md) is the tutorial."
+    return "\n\n".join([note, "# Hooks", general, table, tutorial, _providers()]) + "\n"
+
+
+def _providers() -> str:
+    """How a library of many names is offered, with the contract of what offers it."""
+    node = _methods(registering.Register)["provider"]
+    rows = [(f"`{name}`", text) for name, text in _items(_below(ast.get_docstring(node) or "", "Args:")).items()]
+    lines = [
+        "## Libraries of many names",
+        "",
+        "A hook that offers components can offer a library of them, whose names are known only when somebody asks:",
+        "",
+        f"```python\nregister.{_signature(node).replace('self, ', '').rpartition(' -> ')[0]}\n```",
+        "",
+        _table(("argument", "meaning"), rows),
+        "",
+        _protocol(Provider),
+        "",
+        "`offer` raises `zoo.errors.UserError` for a name that the library has and that cannot be used here.",
+        "",
+        _dataclass(Offer),
+    ]
+    return "\n".join(lines)
 
 
 def pages() -> dict[str, str]:

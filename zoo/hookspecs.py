@@ -94,7 +94,8 @@ def register_models(register: Register) -> None:
         records: Published sets of weights, as `zoo.contracts.model.WeightsRecord`.
         classic: Its place in the field's history (`zoo models classic`).
         variant_of: Full names of networks of its shapes that compute otherwise.
-    Forbidden: reading weights, which sources do; a device; a parameter outside the head that is in no stage, or in two.
+    Forbidden: reading weights, which sources do; choosing a device; a parameter outside the head that is in no stage,
+    or in two.
     """
 
 
