@@ -54,7 +54,7 @@ def as_word(value: Any) -> str:
 
 
 def load(run: str | os.PathLike[str], *, device: str = "auto") -> Predictor:
-    """The model of a run, ready to predict.
+    """The model of a run, ready to predict; plugins of another version than its own are warned of.
 
     Args:
         run: A run folder, a saved model folder, a published model's name (in ZOO_PATH), or `hf:ORG/NAME`.
@@ -63,10 +63,16 @@ def load(run: str | os.PathLike[str], *, device: str = "auto") -> Predictor:
     Raises:
         UserError: There is no model, it was changed after saving, or a plugin that it needs is missing.
     """
+    import warnings
+
     from zoo.assembly.using import load_predictor, saved_folder
 
     plugins = load_plugins()
-    return load_predictor(saved_folder(os.fspath(run), plugins.registry), plugins, device=device)
+    said: list[str] = []
+    predictor = load_predictor(saved_folder(os.fspath(run), plugins.registry), plugins, device=device, say=said.append)
+    for note in said:
+        warnings.warn(note, stacklevel=2)
+    return predictor
 
 
 def publish(

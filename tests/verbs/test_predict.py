@@ -43,7 +43,7 @@ def tiny_run(monkeypatch) -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 2))
     model = Model(module, ModelSpec("test/tiny", "zoo", "tiny", "1", 64, (), PREPROCESS))
     predictor = Predictor(model, classes=("a", "b"), preprocess=PREPROCESS, threads=1)
-    monkeypatch.setattr("zoo.assembly.using.load_predictor", lambda folder, plugins, device: predictor)
+    monkeypatch.setattr("zoo.assembly.using.load_predictor", lambda folder, plugins, device, say: predictor)
 
 
 def test_predict_says_how_many_of_how_many_are_done(images, monkeypatch, capsys):

@@ -27,7 +27,7 @@ HUB_LICENSES = frozenset(
 )
 """Licences that the hub knows by these names; it takes any other as `other` with a name."""
 
-KNOWN_ORIGIN = frozenset({"run", "finished", "data", "weights", "scores", "published", "import"})
+KNOWN_ORIGIN = frozenset({"run", "finished", "data", "weights", "scores", "published", "import", "plugins", "wrappers"})
 """What `origin` in zoo.json says of every model; whatever else stands there is shown as it is."""
 
 

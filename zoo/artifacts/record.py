@@ -15,6 +15,7 @@ from zoo.errors import UserError
 from zoo.files import read_json, to_plain, write_json
 from zoo.machine import usable_cores
 from zoo.registry import Entry
+from zoo.wrapping import Wrapper
 
 FORMAT = 1
 """Generation of record.json. A reader refuses a later one."""
@@ -89,6 +90,34 @@ class ComponentUse:
 
 
 @dataclass(frozen=True)
+class WrapperUse:
+    """A wrapper that acted in the run.
+
+    Attributes:
+        kind, name: The component around which it was put.
+        target: Its function.
+    """
+
+    kind: str
+    name: str
+    target: str
+    plugin: str
+    distribution: str
+    version: str
+
+    @classmethod
+    def of(cls, wrapper: Wrapper, entry: Entry) -> WrapperUse:
+        """Of one component, from the registry."""
+        origin = wrapper.origin
+        return cls(entry.kind, entry.full_name, wrapper.target, origin.plugin, origin.distribution, origin.version)
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """What makes it the same wrapper, whatever its version."""
+        return self.kind, self.name, self.target, self.plugin
+
+
+@dataclass(frozen=True)
 class DataUse:
     """Which images a run saw.
 
@@ -134,6 +163,7 @@ class RunRecord:
         finished: The same for the end, or None.
         model: Full name of the model.
         components: Everything from the registry that took part, with its origin.
+        wrappers: What other plugins put around it, the innermost of each component first; None before that was known.
         weights: What happened to the pretrained weights; None before they were loaded.
         seed: Everything random follows from it.
         choices: What was measured or decided by a rule and is kept on resume (threads, precision, a fitted schedule).
@@ -159,6 +189,7 @@ class RunRecord:
     config: Mapping[str, Any] = field(default_factory=dict)
     origins: Mapping[str, str] = field(default_factory=dict)
     overrides: tuple[str, ...] = ()
+    wrappers: tuple[WrapperUse, ...] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, the format's generation first."""
@@ -183,6 +214,7 @@ class RunRecord:
                     "data": None if rest["data"] is None else _data_use(rest["data"]),
                     "weights": None if rest["weights"] is None else _load_report(rest["weights"]),
                     "overrides": tuple(rest["overrides"]),
+                    "wrappers": _wrapper_uses(rest.get("wrappers")),
                 }
             )
         except (KeyError, TypeError, ValueError) as error:
@@ -236,6 +268,10 @@ def _data_use(values: Mapping[str, Any]) -> DataUse:
             "notes": tuple(values["notes"]),
         }
     )
+
+
+def _wrapper_uses(values: Iterable[Mapping[str, Any]] | None) -> tuple[WrapperUse, ...] | None:
+    return None if values is None else tuple(WrapperUse(**item) for item in values)
 
 
 def _load_report(values: Mapping[str, Any]) -> LoadReport:

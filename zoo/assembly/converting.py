@@ -15,6 +15,7 @@ from zoo.artifacts.model_folder import save_model
 from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.import_inputs import Prepared, choose_classes, choose_preprocess, component_options
 from zoo.assembly.network_options import refuse_for_imports
+from zoo.assembly.pinned import made_of
 from zoo.contracts.data import Task
 from zoo.contracts.importing import ForeignModel, Importer, Provenance
 from zoo.contracts.model import Model
@@ -110,7 +111,7 @@ def convert(request: Request, plugins: Plugins, *, say: Callable[[str], None]) -
         classes=classes,
         preprocess=prepared.preprocess,
         task=Task.SINGLE_LABEL,
-        origin={"import": dataclasses.asdict(provenance)},
+        origin={"import": dataclasses.asdict(provenance), **made_of([entry])},
         model_options=options,
         model_name=entry.full_name,
     )

@@ -12,6 +12,7 @@ from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.console import Console
 from zoo.assembly.data import list_configured
 from zoo.assembly.outputs import log_loss, outputs_over
+from zoo.assembly.pinned import check_installed, recorded_wrappers
 from zoo.assembly.using import load_saved
 from zoo.config.compose import from_plain
 from zoo.config.run_config import Component
@@ -46,7 +47,7 @@ def evaluate_run(
         UserError: No run, no such split, labels that the run does not know, or a changed model.
     """
     keep_freed_memory()
-    saved, model = load_saved(folder, plugins)
+    saved, model = load_saved(folder, plugins, say=console.say)
     imported = Provenance.from_origin(saved.origin)
     if imported is not None:
         console.say(imported.line())
@@ -58,7 +59,7 @@ def evaluate_run(
         )
     record = RunRecord.load(RunFolder.open(folder).record) if data is None else None
     if record is not None:
-        listing, source, options = _own_data(record, plugins)
+        listing, source, options = _own_data(record, plugins, console=console)
     else:
         listing, source, options = _other_data(str(data), plugins, saved=saved)
     chosen = split or ("test" if "test" in listing.splits else "val")
@@ -100,10 +101,16 @@ def _how_given(saved: SavedModel, *, own_split: str) -> str:
     return "at thresholds chosen on validation images"
 
 
-def _own_data(record: RunRecord, plugins: Plugins) -> tuple[Listing, DataSource, dict[str, Any]]:
-    """The data and splits that the run was trained on."""
+def _own_data(record: RunRecord, plugins: Plugins, *, console: Console) -> tuple[Listing, DataSource, dict[str, Any]]:
+    """The data and splits that the run was trained on, read as they were then.
+
+    Raises:
+        UserError: A plugin that the run used is missing; the message says what to install.
+    """
+    around_data = [use for use in record.wrappers or () if use.kind == "dataset"]
+    check_installed((*record.components, *around_data), plugins, made="the run", say=console.say)
     config = from_plain(record.config, plugins, origins=record.origins)
-    source, listing = list_configured(config.data, plugins.registry)
+    source, listing = list_configured(config.data, recorded_wrappers(around_data, plugins.registry, made="the run"))
     return listing, source, dict(config.data.options)
 
 

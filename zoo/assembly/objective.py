@@ -11,6 +11,7 @@ from torch import nn
 
 from zoo.assembly.rates import UNKNOWN_LR
 from zoo.assembly.session import Session
+from zoo.config.rules import automatic_loss
 from zoo.config.run_config import Component
 from zoo.contracts.data import DataBundle, Task
 from zoo.contracts.model import Model
@@ -28,7 +29,7 @@ def loss_component(session: Session, task: Task) -> Component:
     """
     chosen = session.config.loss
     if chosen is None:
-        name = "zoo/cross_entropy" if task is Task.SINGLE_LABEL else "zoo/binary_cross_entropy"
+        name = automatic_loss(task)
         entry = session.registry.get("loss", name)
         options = {p.name: p.default for p in entry.parameters() if p.default is not inspect.Parameter.empty}
         return Component("loss", "loss", name, options)

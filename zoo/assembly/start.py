@@ -9,6 +9,7 @@ from typing import Any
 from zoo.artifacts.record import ComponentUse, Environment, RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.assembly.console import Console
+from zoo.assembly.pinned import check_installed, check_wrappers
 from zoo.assembly.session import Session, seconds_of
 from zoo.config.compose import from_plain, to_plain
 from zoo.config.run_config import FinetuneConfig
@@ -79,7 +80,9 @@ def reopen_session(path: Path, plugins: Plugins, *, console: Console) -> Session
     """A run that was stopped, with its own configuration and measured choices.
 
     Raises:
-        UserError: There is no run, it is finished, or a component that it used is not installed.
+        UserError: There is no run, it is finished, a component that it used is not installed, or other wrappers would
+            act than when it began.
+        PluginError: A plugin that it used failed to load.
     """
     folder = RunFolder.open(path)
     record = RunRecord.load(folder.record)
@@ -89,8 +92,9 @@ def reopen_session(path: Path, plugins: Plugins, *, console: Console) -> Session
             where=str(path),
             do=[f"to train on from its weights: model={path}", f"to score it: python -m zoo evaluate run={path}"],
         )
-    _check_versions(record, plugins, console=console)
+    check_installed((*record.components, *(record.wrappers or ())), plugins, made="the run", say=console.say)
     config = from_plain(record.config, plugins, origins=record.origins)
+    check_wrappers(record, config, registry=plugins.registry)
     measured = dict(record.choices)
     keep_freed_memory()
     accelerator = make_accelerator(config.train.device)
@@ -114,21 +118,6 @@ def _cut_metrics(session: Session) -> None:
     session.folder.metrics.cut_back(int(state["counters"]["step"]), phase=phase)
 
 
-def _check_versions(record: RunRecord, plugins: Plugins, *, console: Console) -> None:
-    """Says which plugins changed since the run began; a missing one fails later, by the name it offered."""
-    now_installed = {p.origin.plugin: p.origin for p in plugins.plugins}
-    for use in record.components:
-        origin = now_installed.get(use.plugin)
-        if origin is None:
-            raise UserError(
-                f"the run used {use.kind} {use.name!r} of plugin {use.plugin!r}, which is not installed",
-                where=str(use.distribution),
-                do=f"pip install {use.distribution}=={use.version}",
-            )
-        if origin.version != use.version:
-            console.say(f"note: plugin {use.plugin} was {use.version} when the run began and is {origin.version} now")
-
-
 def _make_folder(config: FinetuneConfig) -> RunFolder:
     if config.run.dir is not None:
         return RunFolder.at(Path(config.run.dir).expanduser())
@@ -137,7 +126,8 @@ def _make_folder(config: FinetuneConfig) -> RunFolder:
 
 
 def _environment(accelerator: Any, plugins: Plugins, *, config: FinetuneConfig) -> Environment:
-    origins = [plugins.registry.get(c.kind, c.name).origin for c in config.components()]
+    entries = [plugins.registry.get(component.kind, component.name) for component in config.components()]
+    origins = [origin for entry in entries for origin in (entry.origin, *(w.origin for w in entry.wrappers))]
     also = sorted({origin.distribution for origin in origins} - {"zoo"})
     return Environment.here(device=str(accelerator.device), processes=accelerator.num_processes, also=also)
 

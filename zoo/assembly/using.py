@@ -12,6 +12,7 @@ from zoo.artifacts.model_folder import load_model_folder, rebuild
 from zoo.artifacts.predictor import Predictor
 from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.network import choose_weights
+from zoo.assembly.pinned import registry_of, say_wrappers, used_wrappers
 from zoo.contracts.model import Model, WeightsRecord
 from zoo.errors import UserError
 from zoo.models.build import channels_last, replace_head
@@ -20,11 +21,23 @@ from zoo.plugins import Plugins
 from zoo.registry import Registry
 from zoo.training.devices import keep_freed_memory
 
+Say = Callable[[str], None]
 
-def load_saved(folder: Path, plugins: Plugins) -> tuple[SavedModel, Model]:
-    """A saved model, checked and built again."""
+
+def load_saved(folder: Path, plugins: Plugins, *, say: Say | None = None) -> tuple[SavedModel, Model]:
+    """A saved model, checked and built again, with the wrappers around it with which it was trained.
+
+    Args:
+        folder: The model, or the run that holds it.
+        plugins: What is installed.
+        say: Told of plugins that have another version than when the model was saved.
+
+    Raises:
+        UserError: There is no model, it was changed, or a plugin that it needs is missing.
+    """
     saved = load_model_folder(folder)
-    model = rebuild(saved, plugins.registry, replace_head=replace_head, change_network=change_network)
+    registry = registry_of(saved, plugins, say=say or (lambda _: None))
+    model = rebuild(saved, registry, replace_head=replace_head, change_network=change_network)
     channels_last(model.module)
     return saved, model
 
@@ -45,16 +58,14 @@ def saved_folder(word: str, registry: Registry) -> Path:
     return path if folder is None else Path(folder)
 
 
-def load_predictor(folder: Path, plugins: Plugins, *, device: str = "auto") -> Predictor:
-    """A predictor for a run or a saved model."""
+def load_predictor(folder: Path, plugins: Plugins, *, device: str = "auto", say: Say | None = None) -> Predictor:
+    """A predictor for a run or a saved model; `say` is told of plugins of another version."""
     keep_freed_memory()
-    saved, model = load_saved(folder, plugins)
+    saved, model = load_saved(folder, plugins, say=say)
     return Predictor.of(saved, model, device=pick_device(device))
 
 
-def pretrained_predictor(
-    name: str, plugins: Plugins, *, weights: str, device: str, say: Callable[[str], None]
-) -> Predictor:
+def pretrained_predictor(name: str, plugins: Plugins, *, weights: str, device: str, say: Say) -> Predictor:
     """A predictor for a pretrained network as it is published, with its own head and class names.
 
     Raises:
@@ -69,7 +80,8 @@ def pretrained_predictor(
     if entry.facts.get("saved_in"):
         if weights != "auto":
             raise UserError(f"{name} is a published model, with weights of its own", where="weights", do="leave it out")
-        return load_predictor(Path(entry.facts["saved_in"]), plugins, device=device)
+        return load_predictor(Path(entry.facts["saved_in"]), plugins, device=device, say=say)
+    say_wrappers(used_wrappers([entry]), say)
     first: Model = entry.build(classes=1000, channels=3, image_size=None)
     found = choose_weights(weights, plugins.registry, model=first, name=name, say=say)
     if found is None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from zoo.contracts.data import Task
+
 RULES: Mapping[str, str] = {
     "data.channels": "those of most images: 1, 3 or 4",
     "data.val_fraction": "0.15 of the images where there is no validation split",
@@ -30,3 +32,8 @@ RULES: Mapping[str, str] = {
     "weights": "a package, the local caches, the hub, starter weights: the first that has them",
 }
 """Key to rule, for every key whose default is `auto` (or, for a choice, names `auto`)."""
+
+
+def automatic_loss(task: Task) -> str:
+    """Full name of the loss that `loss=auto` means."""
+    return "zoo/cross_entropy" if task is Task.SINGLE_LABEL else "zoo/binary_cross_entropy"

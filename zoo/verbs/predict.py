@@ -78,7 +78,7 @@ def _predictor(arguments: Arguments, console: Console) -> Predictor:
     plugins = load_plugins()
     device = arguments.get("device") or "auto"
     if run is not None:
-        predictor = load_predictor(saved_folder(run, plugins.registry), plugins, device=device)
+        predictor = load_predictor(saved_folder(run, plugins.registry), plugins, device=device, say=console.say)
         imported = Provenance.from_origin(predictor.origin)
         if imported is not None:
             console.say(imported.line())
