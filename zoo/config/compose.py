@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from zoo.config import choices, words
+from zoo.config import choices, plugin_defaults, words
 from zoo.config.composer import Composer
 from zoo.config.run_config import FinetuneConfig
 from zoo.config.typed import Binder, to_plain
@@ -47,8 +47,9 @@ def configure(arguments: Sequence[str], plugins: Plugins, *, source_for: choices
         errors += binder.errors
         errors += _published_in_a_file(config, plugins) if config is not None else []
         if config is not None and not errors:
-            return dataclasses.replace(config, notes=given.notes)
-    raise_all(errors)
+            notes = (*given.notes, *map(plugin_defaults.note, composed.acting))
+            return dataclasses.replace(config, notes=notes)
+    raise_all(plugin_defaults.hint(composed.acting, errors))
     raise RuntimeError("no configuration and no error")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ from hydra import version
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_repository import CachingConfigRepository
 from hydra._internal.defaults_list import create_defaults_list
+from hydra.core.default_element import ResultDefault
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -21,11 +22,12 @@ from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from zoo.config import choices, keys, origins
+from zoo.config import choices, keys, origins, plugin_defaults
 from zoo.config.source import USER, bind, search_path
 from zoo.config.words import SEARCHPATH, Word, Words
 from zoo.errors import UserError, name_list
 from zoo.plugins import Plugins
+from zoo.registering import ConfigDefault
 from zoo.registry import Registry
 
 HYDRA_RULES = "1.3"
@@ -34,11 +36,16 @@ HYDRA_RULES = "1.3"
 
 @dataclass(frozen=True)
 class Composed:
-    """Plain values, the origin of each dotted leaf, and the errors (their words were left out)."""
+    """Plain values, the origin of each dotted leaf, and the errors (their words were left out).
+
+    Attributes:
+        acting: Defaults of plugins that act.
+    """
 
     values: dict[str, Any]
     origins: dict[str, str]
     errors: list[UserError]
+    acting: tuple[ConfigDefault, ...] = ()
 
 
 class Composer:
@@ -52,6 +59,7 @@ class Composer:
         """
         bind(plugins)
         self.registry: Registry = plugins.registry
+        self.defaults = plugins.defaults
         with hydra_rules():
             self.loader = ConfigLoaderImpl(search_path(plugins, _folders(searchpath)))
         for source in self._sources(USER):
@@ -100,7 +108,9 @@ class Composer:
         broken = given.refused | {word.key for word in asked} - {word.key for word in groups}
         with hydra_rules():
             try:
-                config, found = self._choose(verb, groups)
+                config, found, acting = self._choose(
+                    verb, groups, said=broken | {word.key for word in asked}, errors=errors
+                )
                 skeleton = _as_plain(config)
                 settings = [word for word in given.plain if word not in asked]
                 settings, more = keys.check_keys(settings, skeleton, broken=broken, has=self.has)
@@ -112,18 +122,37 @@ class Composer:
         found |= origins.of_words(values, [*groups, *settings])
         errors += self._set_literal(values, given, found, broken)
         errors += _check_experiment(values)
-        return Composed(values, {key: found.get(key, origins.DEFAULT) for key, _ in keys.leaves(values)}, errors)
+        more_acting, disputed = plugin_defaults.set_values(self.defaults, values, origins=found)
+        errors += disputed
+        of_leaves = {key: found.get(key, origins.DEFAULT) for key, _ in keys.leaves(values)}
+        return Composed(values, of_leaves, errors, (*acting, *more_acting))
 
-    def _choose(self, verb: str, groups: Sequence[Word]) -> tuple[DictConfig, dict[str, str]]:
-        """What the group choices alone compose to, and the leaves that chosen files set.
+    def _choose(
+        self, verb: str, groups: Sequence[Word], *, said: Collection[str], errors: list[UserError]
+    ) -> tuple[DictConfig, dict[str, str], list[ConfigDefault]]:
+        """What the group choices alone compose to, the leaves that chosen files set, and the choices of plugins.
 
+        A plugin's choice acts where neither the command line (`said`) nor a chosen file has one.
         `load_configuration` would do this twice, and read Hydra's own twenty files each time: 0.3 s.
         """
         repository = CachingConfigRepository(self.loader.repository)
-        parsed = [parse(word) for word in groups]
-        found = create_defaults_list(repository, verb, parsed, prepend_hydra=False, skip_missing=False).defaults
+
+        def listed(words: Sequence[Word]) -> list[ResultDefault]:
+            parsed = [parse(word) for word in words]
+            made = create_defaults_list(repository, verb, parsed, prepend_hydra=False, skip_missing=False)
+            return list(made.defaults)
+
+        found = listed(groups)
+        in_files = plugin_defaults.chosen_in_files(repository, verb, composed=found)
+        choice, disputed = plugin_defaults.acting_choices(self.defaults, self, said={*said, *in_files})
+        errors += disputed
+        if choice:
+            found = listed([*groups, *(word for _, word in choice)])
         files = origins.of_files(repository, verb, composed=found)
-        return self.loader._compose_config_from_defaults_list(found, repository), files
+        for default, word in choice:
+            files |= plugin_defaults.origins_of(default, word)
+        acting = [default for default, _ in choice]
+        return self.loader._compose_config_from_defaults_list(found, repository), files, acting
 
     def _set(self, config: DictConfig, settings: Sequence[Word], skeleton: keys.Tree) -> dict[str, Any]:
         """The plain values of a configuration after single values were set in it."""
