@@ -14,7 +14,7 @@ START = time.time()
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from plain_loop import loader, pretrained  # noqa: E402
+from plain_loop import loader, pictures, pretrained  # noqa: E402
 from sklearn.linear_model import LogisticRegression  # noqa: E402
 
 
@@ -22,7 +22,7 @@ def features(network: torch.nn.Module, folder: pathlib.Path) -> tuple[np.ndarray
     """Pooled features and labels of one split."""
     found, truth = [], []
     with torch.no_grad():
-        for images, labels in loader(folder, train=False):
+        for images, labels in loader(pictures(folder, train=False), train=False):
             found.append(network(images).numpy())
             truth.append(labels.numpy())
     return np.concatenate(found), np.concatenate(truth)
