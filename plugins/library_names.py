@@ -33,7 +33,8 @@ def torchvision_models() -> list[str]:
 
 
 def timm_optimizers() -> list[str]:
-    """Optimizers that timm's factory registers, without those that need CUDA packages or second derivatives."""
+    """Optimizers that timm's factory registers, and their other names, without those that need CUDA packages or second
+    derivatives."""
     file = _folder("timm", "optim") / "_optim_factory.py"
     found = []
     for node in ast.walk(ast.parse(file.read_bytes()) if file.is_file() else ast.Module([], [])):
@@ -42,6 +43,8 @@ def timm_optimizers() -> list[str]:
             name, target, second = given.get("name"), given.get("opt_class"), given.get("second_order")
             bare = not isinstance(target, ast.Constant) and not (isinstance(second, ast.Constant) and second.value)
             found += [str(name.value)] if bare and isinstance(name, ast.Constant) else []
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".register_alias"):
+            found += [str(node.args[0].value)] if isinstance(node.args[0], ast.Constant) else []
     return sorted(found)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -68,6 +69,14 @@ def test_crash_of_what_is_wrapped_names_the_component(crash) -> None:
 def test_wrapper_around_a_component_of_zoo_s_own_is_found_too(crash) -> None:
     error = plugin_error(crash(entry(ZOO), "outside"), [entry(ZOO)])
     assert "plugin:  bell.wraps (bell 3.0)" in str(error)
+
+
+def test_of_several_in_one_package_the_one_that_crashed_is_named(crash) -> None:
+    others = [
+        Wrapper("optimizer", "acme/o", f"bell_outer{place}", "Other", BELL) for place in (".more:Around", ":other")
+    ]
+    several = dataclasses.replace(entry(ZOO), wrappers=(others[0], *entry(ZOO).wrappers, others[1]))
+    assert "wrapper 'bell_outer:Around'" in str(plugin_error(crash(entry(ZOO), "outside"), [several]))
 
 
 def test_what_is_nobody_s_fault_stays_as_it_is(crash) -> None:

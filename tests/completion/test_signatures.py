@@ -53,6 +53,8 @@ from . import words
 from .words import Mood as M
 
 LEVEL = 3
+THIRD = LEVEL / 3 - 2 * 0.25
+NONE = 1 / 0
 A, B = 1, 2
 
 
@@ -75,6 +77,8 @@ class Data:
     count: Annotated[int, "above 0"] = B
     kind: ClassVar[str] = "none"
     names: tuple[str, ...] = ()
+    third: float = THIRD
+    none: float = NONE
     made: list = field(default_factory=list)
     set_later: int = field(init=False)
 
@@ -136,9 +140,15 @@ def test_constructor_of_a_library_is_not_looked_for(shapes) -> None:
 
 
 def test_dataclasses_take_their_fields(shapes) -> None:
-    assert {o.name: o.default for o in shapes("Data").values()} == {"count": 2, "names": (), "made": UNKNOWN}
+    assert {o.name: o.default for o in shapes("Data").values()} == {
+        "count": 2,
+        "names": (),
+        "third": 0.5,
+        "none": UNKNOWN,
+        "made": UNKNOWN,
+    }
     more = shapes("More")
-    assert list(more) == ["count", "names", "made", "mood"]
+    assert list(more) == ["count", "names", "third", "none", "made", "mood"]
     assert (more["count"].default, more["mood"].default, more["mood"].values) == (9, "calm", ("calm", "3"))
 
 

@@ -106,6 +106,12 @@ class Away:
         self.info.with_suffix(".away").rename(self.info)
 
 
+def said_by(*words: str, code: int = 0) -> str:
+    """All that a command says."""
+    done = run_here(*words, code=code)
+    return done.stdout + done.stderr
+
+
 WORDS = ("finetune", "data=digits", *TINY, "train.epochs=0.3", "head=plain", "strategy=full", "regularizers=[shaky]")
 
 
@@ -113,10 +119,10 @@ def test_versions_wrappers_and_defaults_from_the_first_run_to_its_use(
     site: Path, make_distribution: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = tmp_path / "run"
-    broken = run_here(*WORDS, f"run.dir={place}", code=3)
-    assert "wrapper head acme/plain: bell_around:Twice of bell.wraps (bell 1.0)" in broken.stderr
-    assert "wrapper schedule zoo/cosine: bell_around:half of bell.wraps (bell 1.0)" in broken.stderr
-    assert "train.batch_size=48: default of acme.heads (acme 1.0): whole numbers of something" in broken.stderr
+    broken = said_by(*WORDS, f"run.dir={place}", code=3)
+    assert "wrapper head acme/plain: bell_around:Twice of bell.wraps (bell 1.0)" in broken
+    assert "wrapper schedule zoo/cosine: bell_around:half of bell.wraps (bell 1.0)" in broken
+    assert "train.batch_size=48: default of acme.heads (acme 1.0): whole numbers of something" in broken
     record = json.loads((place / "record.json").read_text())
     assert [(use["kind"], use["version"]) for use in record["wrappers"]] == [("head", "1.0"), ("schedule", "1.0")]
     assert record["config"]["train"]["batch_size"] == 48
@@ -127,11 +133,11 @@ def test_versions_wrappers_and_defaults_from_the_first_run_to_its_use(
     as_version(site, "acme", "1.5")
     (site / "acme_hooks.py").write_text(HEADS.replace("48", "7"))
     sys.modules.pop("acme_hooks")
-    resumed = run_here("finetune", f"resume={place}")
-    assert "made with acme 1.0 (plugin acme.heads), and now acme 1.5 is installed" in resumed.stderr
+    resumed = said_by("finetune", f"resume={place}")
+    assert "made with acme 1.0 (plugin acme.heads), and now acme 1.5 is installed" in resumed
     record = json.loads((place / "record.json").read_text())
     assert (record["status"], record["config"]["train"]["batch_size"]) == ("finished", 48)
-    assert "batch_size" not in resumed.stderr  # a resumed run keeps what it began with, whatever a plugin says now
+    assert "batch_size" not in resumed  # a resumed run keeps what it began with, whatever a plugin says now
     _use_is_the_same_whatever_is_wrapped_now(site, make_distribution, place, tmp_path)
 
 
@@ -164,10 +170,8 @@ def _use_is_the_same_whatever_is_wrapped_now(
 
     as_version(site, "bell", "4.0")
     said = "made with bell 1.0 (plugin bell.wraps), and now bell 4.0 is installed"
-    scored = run_here("evaluate", f"run={place}", f"out={tmp_path / 'scores'}")
-    assert said in scored.stderr + scored.stdout
-    shown = run_here(*asked)
-    assert said in shown.stderr + shown.stdout
+    assert said in said_by("evaluate", f"run={place}", f"out={tmp_path / 'scores'}")
+    assert said in said_by(*asked)
     with pytest.warns(UserWarning, match="now bell 4.0 is installed"):
         zoo.load(place)
     with warnings.catch_warnings():

@@ -25,10 +25,10 @@ def plugin_error(error: BaseException, entries: Iterable[Entry]) -> PluginError 
         return None
     suspects = _suspects(entries)
     for frame, line in reversed(list(_frames(error))):
-        suspect = suspects.get(_package(str(frame.f_globals.get("__name__", ""))))
+        suspect = _likeliest(frame, suspects)
         if suspect is None:
             continue
-        what, origin = suspect
+        _, what, origin = suspect
         said = str(error) if isinstance(error, PluginError) else traceback.format_exception_only(error)[-1].strip()
         return PluginError(
             f"{what} crashed: {said}\n"
@@ -39,16 +39,28 @@ def plugin_error(error: BaseException, entries: Iterable[Entry]) -> PluginError 
     return None
 
 
-def _suspects(entries: Iterable[Entry]) -> dict[str, tuple[str, Origin]]:
-    """Package to the component or wrapper of a third party that lies in it, and its plugin."""
-    components, wrappers = {}, {}
+def _suspects(entries: Iterable[Entry]) -> list[tuple[str, str, Origin]]:
+    """Target, description and plugin of the third parties' components, then of the wrappers."""
+    components, wrappers = [], []
     for entry in entries:
         what = f"{entry.kind} {entry.full_name!r}"
         if entry.origin.namespace not in RESERVED:
-            components[_package(entry.offer.target)] = (what, entry.origin)
+            components.append((entry.offer.target, what, entry.origin))
         for wrapper in entry.wrappers:
-            wrappers[_package(wrapper.target)] = (f"wrapper {wrapper.target!r} of {what}", wrapper.origin)
-    return wrappers | components
+            wrappers.append((wrapper.target, f"wrapper {wrapper.target!r} of {what}", wrapper.origin))
+    return components + wrappers
+
+
+def _likeliest(frame: FrameType, suspects: Iterable[tuple[str, str, Origin]]) -> tuple[str, str, Origin] | None:
+    """The one whose package a frame lies in; of several the one of its module, of these the one of its class."""
+    module = str(frame.f_globals.get("__name__", ""))
+    owner = frame.f_code.co_qualname.partition(".")[0]
+
+    def likeness(suspect: tuple[str, str, Origin]) -> tuple[bool, bool]:
+        home, _, attribute = suspect[0].partition(":")
+        return home == module, attribute.partition(".")[0] == owner
+
+    return max((s for s in suspects if _package(s[0]) == _package(module)), key=likeness, default=None)
 
 
 def _frames(error: BaseException) -> Iterator[tuple[FrameType, int]]:

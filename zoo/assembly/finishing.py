@@ -49,7 +49,10 @@ def _tell_of_break(session: Session, error: BaseException) -> None:
 
 
 def _entries(session: Session) -> list[Entry]:
-    return [session.registry.get(component.kind, component.name) for component in session.config.components()]
+    """What was chosen, and what a rule or a recipe chose that is wrapped."""
+    names = [(component.kind, component.name) for component in session.config.components()]
+    names += [(use.kind, use.name) for use in session.record.wrappers or ()]
+    return [session.registry.get(kind, name) for kind, name in dict.fromkeys(names)]
 
 
 def _nothing_done(session: Session) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+import contextlib
+import operator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,13 @@ UNKNOWN: Any = object()
 
 REQUIRED: Any = object()
 """Default of an option that has none."""
+
+_ARITHMETIC: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
 
 
 @dataclass(frozen=True)
@@ -130,11 +139,16 @@ def _option(name: str, annotation: ast.expr | None, default: ast.AST | None, *, 
 
 
 def _plain(node: ast.AST, module: str) -> Any:
-    """The plain value of a default: a literal, a constant of some module, or a dataclass field's default."""
+    """The plain value of a default: a literal, a sum or product, a module's constant, a dataclass field's default."""
     try:
         return ast.literal_eval(node)  # type: ignore[arg-type]
     except (ValueError, TypeError, SyntaxError):
         pass
+    if isinstance(node, ast.BinOp) and type(node.op) in _ARITHMETIC:
+        left, right = _plain(node.left, module), _plain(node.right, module)
+        numbers = type(left) in (int, float) and type(right) in (int, float)
+        with contextlib.suppress(ArithmeticError):
+            return _ARITHMETIC[type(node.op)](left, right) if numbers else UNKNOWN
     if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == "field":
         given: Mapping[str | None, ast.expr] = {keyword.arg: keyword.value for keyword in node.keywords}
         return _plain(given["default"], module) if "default" in given else UNKNOWN
