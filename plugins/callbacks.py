@@ -21,6 +21,7 @@ def register_callbacks(register: Register) -> None:
         summary="Ends training where a measure reaches a target, or no longer gets better",
         source="Prechelt 1998, Early Stopping - But When?",
         needs_training=True,
+        example={"patience": 1},
     )
     register(
         "batch_picture",

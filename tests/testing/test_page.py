@@ -1,4 +1,4 @@
-"""docs/conformance.md says what the registry of properties says. `python tests/testing/test_page.py` prints its table."""
+"""The table in docs/conformance.md is that of the registry; `python tests/testing/test_page.py` prints it."""
 
 from __future__ import annotations
 

@@ -75,11 +75,12 @@ def test_read_tensors_never_runs_what_a_pickle_says(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["w.pth", "w.safetensors"])
-@pytest.mark.parametrize("damage", ["empty", "torn", "html"])
+@pytest.mark.parametrize("damage", ["empty", "torn", "html", "words"])
 def test_read_tensors_says_that_a_file_is_damaged(tmp_path, name, damage):
     path = tmp_path / name
     (torch.save if name.endswith("pth") else save_file)(TENSORS, path)
-    content = {"empty": b"", "torn": path.read_bytes()[:-200], "html": b"<!DOCTYPE html><p>Not found</p>"}[damage]
+    found, words = b"<!DOCTYPE html><p>Not found</p>", b"these are words\n"
+    content = {"empty": b"", "torn": path.read_bytes()[:-200], "html": found, "words": words}[damage]
     path.write_bytes(content)
     with pytest.raises(UserError, match="cannot be read") as caught:
         read_tensors(path)

@@ -19,11 +19,16 @@ from types import FrameType
 from typing import Any
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_NONE = 99
 _CHANGING = {
-    **dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.chmod", "sqlite3.connect"), 1),
-    **dict.fromkeys(("os.rename", "os.link", "os.symlink"), 2),
+    **dict.fromkeys(("os.remove", "os.rmdir"), ((0, 1),)),
+    **dict.fromkeys(("os.mkdir", "os.chmod"), ((0, 2),)),
+    **dict.fromkeys(("os.rename", "os.link"), ((0, 2), (1, 3))),
+    "os.symlink": ((1, 2),),
+    **dict.fromkeys(("os.truncate", "sqlite3.connect"), ((0, _NONE),)),
 }
-"""Audit event to how many of its arguments name a file that is changed or made."""
+"""Audit event to the places, among its arguments, of paths that are changed or made, each with that of the open folder
+to which it is relative."""
 
 _HERE = ("localhost", "", "127.0.0.1", "::1", "0.0.0.0")
 
@@ -60,8 +65,9 @@ class _Watch:
             if isinstance(flags, int) and flags & _WRITING:
                 self._note_write(path)
         elif event in _CHANGING:
-            for path in arguments[: _CHANGING[event]]:
-                self._note_write(path)
+            for path, folder in _CHANGING[event]:
+                opened = arguments[folder] if folder < len(arguments) else -1
+                self._note_write(_within(arguments[path], opened))
 
     def _hear_network(self, event: str, arguments: tuple[Any, ...]) -> None:
         if event in ("socket.connect", "socket.sendto", "socket.sendmsg"):
@@ -115,6 +121,16 @@ class _Watch:
 
 
 _IMPORT = object()
+
+
+def _within(path: Any, opened: Any) -> Any:
+    """A path that may be relative to an open folder, as a whole one; None where that cannot be told."""
+    if not isinstance(path, str | bytes) or not isinstance(opened, int) or opened < 0:
+        return path
+    try:
+        return os.path.join(os.readlink(f"/proc/self/fd/{opened}"), os.fsdecode(path))
+    except OSError:
+        return None
 
 
 class _Hook:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import enum
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,12 +41,12 @@ class Finding:
     why: str = ""
     fix: str = ""
 
-    @property
+    @builtins.property
     def component(self) -> str:
         """`optimizer acme/lion`."""
         return f"{self.kind} {self.name}"
 
-    @property
+    @builtins.property
     def case(self) -> str:
         """`optimizer acme/lion: state is restored to the bit`: how tests and tables name it."""
         return f"{self.component}: {self.title}"

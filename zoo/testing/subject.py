@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,8 +18,13 @@ EXAMPLE = "example"
 """The fact with example options: a mapping, or `module:function` of a function that is handed an empty folder, writes
 there what is needed, and returns the mapping."""
 
-NETWORK_WORDS = ("download", "fetch", "hub", "online", "remote", "http", "s3", "cloud", "server", "api")
-"""Beginnings of the words in a name or summary by which a component says that it uses the network."""
+NETWORK_WORDS = frozenset(
+    (
+        *("download", "downloads", "downloaded", "fetch", "fetches", "fetched"),
+        *("hub", "online", "remote", "http", "https", "s3"),
+    )
+)
+"""Words in a name or summary by which a component says that it uses the network."""
 
 
 class NotBuiltError(NotApplicableError):
@@ -53,8 +59,8 @@ class Subject:
     @property
     def says_network(self) -> bool:
         """Whether its name or summary says that it uses the network, or a fact `network` does."""
-        words = f"{self.entry.name} {self.entry.summary}".lower().replace("-", " ").replace("_", " ").split()
-        return bool(self.entry.facts.get("network")) or any(word.startswith(NETWORK_WORDS) for word in words)
+        words = f"{self.entry.name} {self.entry.summary}".lower()
+        return bool(self.entry.facts.get("network")) or bool(NETWORK_WORDS & set(re.findall(r"[a-z0-9]+", words)))
 
     def given(self) -> dict[str, Any]:
         """Options that differ from the defaults: those of the fact `example`, then the author's.

@@ -29,6 +29,9 @@ from zoo.training.loop import Loop
 EPOCHS, BREAK_AT = 2, 4
 """Epochs of three steps each; the step after which an interrupted run ends: within the second epoch."""
 
+SGD_LR = 0.05
+"""Rate of the plain optimizer."""
+
 USUAL_LR = 1e-3
 """Rate of an optimizer that states none."""
 
@@ -43,7 +46,7 @@ class Conditions:
 
     Attributes:
         without: Plain parts alone: the component is left out (a regularizer).
-        stormy: Large weights and rates, so that what bounds norms and gradients has something to bound.
+        stormy: Large weights, and so large gradients: what bounds these has something to bound.
         bf16: The network computes in bfloat16.
         seed: Of all draws.
     """
@@ -116,7 +119,8 @@ def train(
         resume: Goes on from the checkpoint in the folder.
 
     Raises:
-        UserError: The loss is not finite, or the component refuses all settings.
+        BrokenError: The loss is not finite.
+        NotBuiltError: The component cannot be built, or refuses all settings.
     """
     outcome = Outcome()
     with one_thread():
@@ -124,8 +128,15 @@ def train(
         loop = Loop(job)
         if resume:
             loop.restore()
-        with contextlib.suppress(_StoppedError):
+        (folder or subject.run_dir).mkdir(parents=True, exist_ok=True)
+        try:
             loop.run()
+        except _StoppedError:
+            pass
+        except UserError as error:
+            if not error.what.startswith("the loss is"):
+                raise
+            raise BrokenError(f"in a short training run {error.what}") from error
     outcome.weights = _copied(job.model.module)
     outcome.parameters = [name for name, _ in job.model.module.named_parameters()]
     return outcome
@@ -138,12 +149,12 @@ def _copied(module: nn.Module) -> dict[str, torch.Tensor]:
 def _job(subject: Subject, conditions: Conditions, outcome: Outcome, *, folder: Path, break_at: int | None) -> Job:
     kind, task = subject.entry.kind, task_of(subject)
     accelerator = make_accelerator("cpu")
-    model = model_with(subject, scale=6.0 if conditions.stormy else 1.0)
+    model = model_with(subject, scale=10.0 if conditions.stormy else 1.0)
     loss = loss_of(subject, task) if kind == "loss" else KitLoss(task)
     regularizers: dict[str, Regularizer] = {}
     if kind == "regularizer" and not conditions.without:
         regularizers = {"kit": regularizer_for(subject, model)}
-    optimizer = optimizer_for(subject, model, lr=1.0 if conditions.stormy else 0.05)
+    optimizer = optimizer_for(subject, model, lr=SGD_LR)
     wanted = model.spec.preprocess
     feed = KitFeed(
         task=task,
@@ -225,6 +236,8 @@ def build_model(subject: Subject, *, classes: int, channels: int = 3, seed: int 
         try:
             model: Model = subject.build(classes=classes, channels=channels, image_size=size)
             _forward_once(model)
+        except BrokenError:
+            raise
         except Exception as error:
             said = error
             continue
@@ -233,6 +246,8 @@ def build_model(subject: Subject, *, classes: int, channels: int = 3, seed: int 
     model = subject.build(classes=classes, channels=channels, image_size=None)
     try:
         _forward_once(model)
+    except BrokenError:
+        raise
     except Exception as error:
         raise NotBuiltError(f"no image goes through it: {subject.crash(error)} (smaller ones: {said})") from error
     return model
@@ -249,8 +264,9 @@ def _forward_once(model: Model) -> None:
 def loss_of(subject: Subject, task: Task) -> nn.Module:
     """The component as a loss, told of its setting where it asks."""
     loss: nn.Module = subject.build()
-    if hasattr(loss, "check"):
-        loss.check(setting_of(task))
+    check = getattr(loss, "check", None)
+    if check is not None:
+        check(setting_of(task))
     return loss
 
 

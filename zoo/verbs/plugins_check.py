@@ -6,13 +6,16 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zoo.errors import PluginError, UserError, name_list
 from zoo.kinds import KINDS
 from zoo.plugins import LoadedPlugin, Plugins, load_plugins
 from zoo.registry import Entry
 from zoo.verbs.tables import table_lines
+
+if TYPE_CHECKING:
+    from zoo.testing.results import Finding
 
 USAGE = """\
 usage: python -m zoo plugins check NAME|PATH [--quick] [--json]
@@ -84,7 +87,7 @@ def meant(plugins: Plugins, name: str) -> tuple[list[Entry], list[str]]:
         return entries, []
     for plugin in found:
         _refuse_unloaded(plugin)
-    entries, notes = [], []
+    entries, notes = list[Entry](), list[str]()
     for plugin in found:
         own, remarks = _of_plugin(plugins, plugin)
         entries, notes = entries + own, notes + remarks
@@ -147,7 +150,7 @@ def _check(plugins: Plugins, entries: Sequence[Entry], *, notes: Sequence[str], 
     from zoo.testing.results import Status
 
     as_json = "--json" in flags
-    found = []
+    found: list[Finding] = []
     for entry in entries:
         if sys.stderr.isatty():
             sys.stderr.write(f"looking at {entry.kind} {entry.full_name}\n")

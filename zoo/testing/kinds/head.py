@@ -93,7 +93,7 @@ def gradients(subject: Subject) -> None:
         for scale in (1.0, 0.0, 1e4):
             head = _head(subject).train()
             features = (scale * _features()).requires_grad_()
-            nn.functional.cross_entropy(head(features), torch.arange(6) % CLASSES).backward()
+            nn.functional.cross_entropy(head(features), torch.arange(6) % CLASSES).backward()  # type: ignore[no-untyped-call]
             for name, of in [*head.named_parameters(), ("the features", features)]:
                 if of.grad is None:
                     raise BrokenError(f"{name}: no gradient", fix="Use it in forward, or leave it out.")
@@ -110,7 +110,7 @@ def acts(subject: Subject) -> None:
     optimizer = torch.optim.SGD(head.parameters(), lr=0.1)
     for _ in range(3):
         optimizer.zero_grad()
-        nn.functional.cross_entropy(head(features), targets).backward()
+        nn.functional.cross_entropy(head(features), targets).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     with torch.no_grad():
         logits = head.eval()(features)

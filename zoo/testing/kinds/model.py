@@ -131,7 +131,7 @@ def gradients(subject: Subject) -> None:
     with one_thread():
         model = build_model(subject, classes=CLASSES)
         model.module.train()
-        nn.functional.cross_entropy(model.module(_images(model, 4)), torch.arange(4)).backward()
+        nn.functional.cross_entropy(model.module(_images(model, 4)), torch.arange(4)).backward()  # type: ignore[no-untyped-call]
     for name, parameter in model.module.named_parameters():
         if parameter.grad is None:
             raise BrokenError(f"{name} gets no gradient", fix="Use it in forward, or leave it out of the network.")

@@ -117,6 +117,8 @@ def _check_step(regularizer: Any, model: Model) -> None:
         before = [parameter.detach().clone() for parameter in parameters]
         gradients = [None if p.grad is None else p.grad.clone() for p in parameters]
         regularizer.look_ahead(parameters)
+        module.zero_grad(set_to_none=True)
+        KitLoss(Task.SINGLE_LABEL)(module(batch.images), batch.targets).mean().backward()
         regularizer.step_back(parameters)
         if any(not torch.equal(p, old) for p, old in zip(parameters, before, strict=True)):
             raise BrokenError(
@@ -149,9 +151,11 @@ def _draws(subject: Subject) -> Iterator[tuple[str, Any]]:
     """Name of each method that is handed a generator, and a function of one that says what it did."""
     regularizer = regularizer_for(subject, residual_model())
     if hasattr(regularizer, "change_batch"):
+        given = _batch()
 
         def batch(generator: torch.Generator) -> list[torch.Tensor]:
-            made = regularizer.change_batch(_batch(), generator, CLASSES)
+            copy = Batch(given.images.clone(), given.targets.clone())
+            made = regularizer.change_batch(copy, generator, CLASSES)
             return [made.images, made.targets.float()]
 
         yield "change_batch", batch
@@ -191,15 +195,18 @@ def distinct(subject: Subject) -> None:
 
 
 def gradients(subject: Subject) -> None:
-    """Finite weights after six steps, with small weights and with large ones, and a finite penalty at zero weights."""
+    """The gradient of its penalty is finite at weights of 0, and weights are after six steps, small ones and large."""
+    model = residual_model()
+    regularizer = regularizer_for(subject, model)
+    if hasattr(regularizer, "penalty"):
+        _check_at_zero(regularizer, model)
     for conditions in (Conditions(), Conditions(stormy=True)):
         for name, value in train(subject, conditions, folder=subject.run_dir / str(conditions.stormy)).weights.items():
             if not bool(torch.isfinite(value).all()):
                 raise BrokenError(f"{name} is not finite after six steps")
-    model = residual_model()
-    regularizer = regularizer_for(subject, model)
-    if not hasattr(regularizer, "penalty"):
-        return
+
+
+def _check_at_zero(regularizer: Any, model: Model) -> None:
     with torch.no_grad():
         for parameter in model.module.parameters():
             parameter.zero_()
