@@ -141,6 +141,15 @@ def test_a_crash_names_the_callback_that_crashed_and_not_another_of_its_package(
     assert "in on_step_end" in str(error.value)
 
 
+def test_those_after_one_that_crashes_still_hear_of_it():
+    """A tracker's curve has no hole where a callback broke."""
+    last = Steps()
+    told = Told([listener(Breaks(), name="shaky"), listener(Breaks(), name="shakier"), listener(last)])
+    with pytest.raises(PluginError, match="acme/shaky'"):
+        told.tell(step_ended(1))
+    assert len(last.heard) == 1
+
+
 def test_a_crash_of_a_built_in_callback_stays_what_it_is():
     with pytest.raises(ValueError, match="too shaky"):
         Told([listener(Breaks(), plugin="zoo.callbacks")]).tell(step_ended(1))

@@ -33,7 +33,9 @@ def test_the_table_of_events_is_the_contract():
         _, name, _, fields, answer = rows[method]
         assert code(name) == [event.__name__]
         assert code(fields) == [field.name for field in dataclasses.fields(event)]
-        assert [text.partition("(")[0] for text in code(answer)] == [ANSWERS[event].__name__] * (event in ANSWERS)
+        assert [text.partition("(")[0] for text in code(answer)] == [
+            answered.__name__ for answered in [ANSWERS.get(event)] if answered is not None
+        ]
 
 
 @pytest.mark.parametrize("kind", ["callback", "tracker"])

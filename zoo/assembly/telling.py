@@ -46,15 +46,24 @@ class Told:
         return bool(self._hear[event])
 
     def tell(self, event: Any) -> list[Any]:
-        """Tells all of an event, one after the other.
+        """Tells all of an event, one after the other; where one crashes, those after it still hear of it.
 
         Returns:
             What was answered, in their order; those that said nothing are left out.
 
         Raises:
-            PluginError: A third party's callback crashed (it is named), or answered what this event does not take.
+            PluginError: A third party's callback crashed (the first is named), or answered what this event does not
+                take.
         """
-        answers = [self._told(one, event) for one in self._hear[type(event)]]
+        answers: list[Any] = []
+        crashed: list[Exception] = []
+        for one in self._hear[type(event)]:
+            try:
+                answers.append(self._told(one, event))
+            except Exception as error:
+                crashed.append(error)
+        if crashed:
+            raise crashed[0]
         return [answer for answer in answers if answer is not None]
 
     def _told(self, one: Listener, event: Any) -> Any:

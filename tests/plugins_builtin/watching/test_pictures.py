@@ -99,7 +99,7 @@ def test_shares_of_labels_are_written_with_them(tmp_path, captions):
 def test_pixels_beyond_black_and_white_are_cut(tmp_path, captions):
     callback = BatchPicture(batches=1)
     callback.on_run_start(started(tmp_path))
-    event = batch_of(plain((128, 128, 128)), targets=torch.tensor([0]))
+    event = batch_of(plain((255, 0, 255)), targets=torch.tensor([0]))
     callback.on_batch(dataclasses.replace(event, batch=Batch(event.batch.images * 100, event.batch.targets)))
     assert set(np.unique(captions[0][2][0])) <= {0, 255}
 
