@@ -18,7 +18,7 @@ from zoo.config.choices import list_items, split_values
 from zoo.config.compose import configure
 from zoo.config.run_config import FinetuneConfig
 from zoo.errors import UserError, UserErrors
-from zoo.plugins import Plugins
+from zoo.plugins import Plugins, load_plugins
 
 Configure = Callable[..., FinetuneConfig]
 
@@ -294,3 +294,39 @@ def test_an_older_name_of_a_network_is_resolved_and_said(configured: Configure, 
     config = configured(f"model={name}")
     assert config.model.name == meant
     assert config.notes == (f"model={name}: an older name of {meant}",)
+
+
+ADDRESSED = """
+from urllib.parse import quote, unquote
+
+from zoo.hookspecs import hookimpl
+from zoo.registry import Offer
+
+class Nets:
+    def names(self):
+        return []
+
+    def offer(self, name):
+        address = unquote(name.removeprefix("acme:"))
+        if not address.startswith("/nets/"):
+            return None
+        return Offer("acme_nets:build", "A net", "x", name=quote(address, safe=""), bound={"address": address})
+
+def build(*, address, classes, channels, image_size, depth: int = 3):
+    raise NotImplementedError
+
+@hookimpl
+def register_models(register):
+    register.provider("acme_nets:Nets", summary="nets", schemes=("acme",))
+"""
+
+
+def test_an_address_of_a_network_is_kept_by_its_full_name(make_distribution: Callable[..., Path]) -> None:
+    make_distribution("acme", points={"acme.nets": "acme_nets"}, modules={"acme_nets": ADDRESSED})
+    plugins = load_plugins(strict=True)
+    config = configure(["model=acme:/nets/my (1) net", "model.depth=5"], plugins, source_for=str)
+    assert config.model.name == "acme/%2Fnets%2Fmy%20%281%29%20net"
+    assert config.model.own == {"depth": 5}
+    assert config.notes == ("model=acme:/nets/my (1) net: acme/%2Fnets%2Fmy%20%281%29%20net",)
+    with pytest.raises(UserError, match="unknown model 'acme:/elsewhere'"):
+        configure(["model=acme:/elsewhere"], plugins, source_for=str)

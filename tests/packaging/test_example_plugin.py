@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from zoo.config.compose import configure
-from zoo.plugins import Plugins, load_plugins
+from zoo.plugins import Plugins
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "zoo-example-plugin"
 
 
 @pytest.fixture
-def with_example(make_distribution: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Plugins:
-    """The example's sources on the path, with the metadata that pip would have written."""
-    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    make_distribution(project["name"], version=project["version"], points=project["entry-points"]["zoo.v1"], modules={})
-    monkeypatch.syspath_prepend(str(EXAMPLE))
-    loaded = load_plugins(strict=True)
-    yield loaded
-    for module in [name for name in sys.modules if name.startswith("zoo_example_plugin")]:
-        del sys.modules[module]
+def with_example(use_example: Callable[[str], Plugins]) -> Plugins:
+    return use_example("zoo-example-plugin")
 
 
 def test_example_offers_an_augmentation_and_an_experiment(with_example: Plugins) -> None:
@@ -68,3 +60,10 @@ def test_posterize_can_leave_an_image_alone(with_example: Plugins) -> None:
 def test_plugin_code_is_as_short_as_its_readme_says() -> None:
     lines = (EXAMPLE / "zoo_example_plugin" / "posterize.py").read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 40
+
+
+@pytest.mark.slow
+def test_installed_plugin_passes_its_tests(
+    make_environment: Callable[..., Any], zoo_wheel: Path, example_wheel: Path, tmp_path: Path
+) -> None:
+    assert "1 passed" in make_environment(zoo_wheel, example_wheel).run_tests_of("zoo-example-plugin", tmp_path)

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from zoo.config.keys import leaves
-from zoo.config.source import short_key, without_copy
-from zoo.config.words import Word, Words, exists, looks_like_path, settle, unquote
+from zoo.config.words import Word, Words, exists, looks_like_path, settle, short_key, unquote, without_copy
 from zoo.errors import UserError, name_list
 from zoo.kinds import BY_GROUP
 from zoo.registry import Registry
@@ -132,9 +131,11 @@ def _model(value: str, options: Options, source_for: SourceFor) -> Resolved:
     """A registered network, or a run or saved model from which to continue."""
     if value and not value.startswith(LOCAL_STARTS) and options.has("model", value):
         folder = None if options.has_yaml("model", value) else saved_in(value, options.registry)
-        notes = (_taken("model", value, "model"), _renamed(value, options))
-        taken = "; ".join(note for note in notes if note)
-        return Resolved(value, note=taken) if folder is None else _continued(folder / "zoo.json", value, note=taken)
+        taken = _taken("model", value, "model")
+        if folder is not None:
+            return _continued(folder / "zoo.json", value, note=taken)
+        meant = _meant(value, options)
+        return Resolved(meant.option, note="; ".join(note for note in (taken, meant.note) if note))
     if not looks_like_path(value):
         return Resolved(value)  # unknown: checked with the other choices
     folder = Path(settle(value))
@@ -191,12 +192,18 @@ def _taken(group: str, value: str, what: str) -> str:
     return f"{group}={value}: took the registered {what}; write {group}=./{value} for the path"
 
 
-def _renamed(value: str, options: Options) -> str:
-    """That a library calls a network by another name now, where it does."""
+def _meant(value: str, options: Options) -> Resolved:
+    """The network of a name: under the name itself, or, for an address (`scheme:...`), under its full name.
+
+    An address may hold signs that no name has; its full name is what configurations keep.
+    """
     if options.has_yaml("model", value):
-        return ""
+        return Resolved(value)
     entry = options.registry.get("model", value)
-    return "" if entry.name == value.rpartition("/")[2] else f"model={value}: an older name of {entry.full_name}"
+    if ":" in value:
+        return Resolved(entry.full_name, note=f"model={value}: {entry.full_name}")
+    older = entry.name != value.rpartition("/")[2]
+    return Resolved(value, note=f"model={value}: an older name of {entry.full_name}" if older else "")
 
 
 def _visible(folder: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""The optimizer Lion, as a plugin for zoo."""
