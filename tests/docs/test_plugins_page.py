@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.own_tests import run_own_tests
 
 from zoo.cli import main
 from zoo.kinds import KINDS
@@ -121,9 +122,7 @@ def test_its_options_are_as_the_page_says(lion: Path) -> None:
 
 
 def test_its_tests_pass(lion: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    words = ["-c", str(lion / "pyproject.toml"), "--rootdir", str(lion), "--import-mode=importlib", "-q"]
-    code = pytest.main([*words, "-p", "no:cacheprovider", "-p", "no:xdist", str(lion / "tests" / "test_optimizer.py")])
-    assert code == pytest.ExitCode.OK, capfd.readouterr().out
+    assert run_own_tests(lion, "optimizer") == pytest.ExitCode.OK, capfd.readouterr().out
 
 
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python -m zoo finetune")])
