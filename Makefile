@@ -1,6 +1,6 @@
 # Everything that is done with this checkout. Needs Python 3.11 or newer, make and git; installs into .venv only.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-matrix lint clean run-venv dev-venv
+.PHONY: help demo test test-slow test-matrix lint docs clean run-venv dev-venv
 
 VENV ?= .venv
 RUNS ?= runs
@@ -64,6 +64,9 @@ lint: dev-venv  ## style and types
 	@$(VENV)/bin/ruff format --check -q .
 	@echo "== mypy"
 	@$(VENV)/bin/mypy
+
+docs: dev-venv  ## write docs/hooks anew from the hookspecs and the contracts
+	@$(VENV)/bin/python docs/write_hook_pages.py
 
 clean:  ## remove what builds and tests leave; environments and runs stay
 	rm -rf build dist zoo.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
