@@ -50,6 +50,7 @@ def register_importers(register: Register) -> None:
         summary="lists of arrays of Theano and Lasagne (.npz)",
         source="https://lasagne.readthedocs.io/en/latest/modules/layers/helper.html",
         suffixes=(".npz",),
+        sample="zoo_plugins.foreign.samples:lasagne",
     )
     register(
         "pytorch",
@@ -57,4 +58,5 @@ def register_importers(register: Register) -> None:
         summary="state dicts of PyTorch networks under other names (.pth, .safetensors...)",
         source="https://pytorch.org/docs/stable/generated/torch.nn.Module.html#torch.nn.Module.state_dict",
         suffixes=(".pth", ".pt", ".bin", ".tar", ".ckpt", ".th", ".torch", ".pyth", ".safetensors"),
+        sample="zoo_plugins.foreign.samples:pytorch",
     )

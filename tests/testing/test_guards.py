@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from zoo.testing.draws import drew_globally, global_seed, global_states, own_generators
-from zoo.testing.guards import Watched, captured, watching
+from zoo.testing.guards import Watched, captured, offline, watching
 
 
 @pytest.fixture
@@ -72,6 +72,19 @@ def test_the_network_is_off_and_who_asked_is_noted(watch):
             listener.listen()
             socket.create_connection(listener.getsockname(), timeout=5).close()
     assert [line.partition(" ")[0] for line in found.network] == ["example.com"]
+
+
+def test_offline_is_no_more_than_that_and_ends(watch, tmp_path):
+    with offline("test_guards"):
+        (tmp_path / "a").touch()
+        with pytest.raises(OSError, match="switched the network off"):
+            socket.getaddrinfo("example.com", 80)
+        with watch() as found, pytest.raises(OSError, match="switched the network off"):
+            socket.gethostbyname("example.com")
+        with pytest.raises(OSError, match="switched the network off"):
+            socket.getaddrinfo("example.com", 80)
+    assert len(found.network) == 1
+    assert socket.getaddrinfo("127.0.0.1", 80)
 
 
 def test_everything_that_is_printed_is_taken(watch, capfd):

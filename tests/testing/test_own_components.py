@@ -35,7 +35,7 @@ def named(entries: list[Entry]) -> list[object]:
 
 @pytest.mark.parametrize("entry", named([entry for entry in ENTRIES if entry not in LARGE]))
 def test_component_is_described_and_can_be_built(entry: Entry) -> None:
-    found = list(look_at_all(entry, PLUGINS.registry, chosen(entry.kind, QUICK)))
+    found = list(look_at_all(entry, PLUGINS.registry, properties=chosen(entry.kind, QUICK)))
     assert [finding.text() for finding in found if finding.status is Status.FAILED] == []
     assert len(found) == len(QUICK)
     if f"{entry.kind} {entry.full_name}" not in NOT_HERE:
@@ -45,7 +45,7 @@ def test_component_is_described_and_can_be_built(entry: Entry) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("entry", named([entry for entry in ENTRIES if entry not in LARGE]))
 def test_component_keeps_its_contract(entry: Entry) -> None:
-    found = list(look_at_all(entry, PLUGINS.registry, chosen(entry.kind)))
+    found = list(look_at_all(entry, PLUGINS.registry, properties=chosen(entry.kind)))
     assert [finding.text() for finding in found if finding.status is Status.FAILED] == []
     if f"{entry.kind} {entry.full_name}" not in NOT_HERE:
         assert sum(finding.status is Status.OK for finding in found) >= 6
@@ -55,7 +55,9 @@ def test_component_keeps_its_contract(entry: Entry) -> None:
 @pytest.mark.parametrize("entry", named(LARGE))
 def test_large_network_is_built_as_it_is_described(entry: Entry) -> None:
     wanted = chosen("model", (*QUICK, "shapes", "inputs", "distinct"))
-    assert [f.text() for f in look_at_all(entry, PLUGINS.registry, wanted) if f.status is not Status.OK] == []
+    assert [
+        f.text() for f in look_at_all(entry, PLUGINS.registry, properties=wanted) if f.status is not Status.OK
+    ] == []
 
 
 @pytest.mark.slow
@@ -65,7 +67,7 @@ def test_large_network_is_built_as_it_is_described(entry: Entry) -> None:
 )
 def test_components_of_libraries_keep_their_contract(kind: str, name: str) -> None:
     entry = PLUGINS.registry.get(kind, name)
-    found = list(look_at_all(entry, PLUGINS.registry, chosen(kind)))
+    found = list(look_at_all(entry, PLUGINS.registry, properties=chosen(kind)))
     assert [finding.text() for finding in found if finding.status is Status.FAILED] == []
 
 

@@ -91,3 +91,10 @@ def test_everything_of_a_plugin_passes_with_the_slow_ones_left_out(install, suit
     count = len(chosen("optimizer"))
     assert f"{count + 1} passed" in suite("--zoo-plugin", "acme.things")
     assert f"{count} passed, 1 deselected" in suite("--zoo-plugin", "acme.things", "-m", "not zoo_slow")
+
+
+def test_pytest_finds_it_by_itself():
+    from importlib.metadata import entry_points
+
+    (point,) = entry_points(group="pytest11", name="zoo")
+    assert point.value == "zoo.testing.pytest_plugin"

@@ -52,7 +52,7 @@ class Watched:
 class _Watch:
     """One time of watching."""
 
-    allowed: tuple[str, ...]
+    allowed: tuple[str, ...] | None
     package: str
     found: Watched = field(default_factory=Watched)
 
@@ -60,6 +60,8 @@ class _Watch:
         """Notes an audit event; forbids the network."""
         if event.startswith("socket."):
             self._hear_network(event, arguments)
+        elif self.allowed is None:
+            return
         elif event == "open":
             path, _, flags = arguments
             if isinstance(flags, int) and flags & _WRITING:
@@ -91,7 +93,7 @@ class _Watch:
         full = os.path.abspath(os.fsdecode(path))
         if full.startswith(("/dev/", "/proc/")) or full == ":memory:" or os.path.basename(full) == ":memory:":
             return
-        if any(full == root or full.startswith(root + os.sep) for root in self.allowed):
+        if any(full == root or full.startswith(root + os.sep) for root in self.allowed or ()):
             return
         frame = self._own_frame()
         if frame is _IMPORT:
@@ -140,11 +142,17 @@ class _Hook:
         self.watch: _Watch | None = None
         self._installed = False
 
-    def install(self) -> None:
-        """Adds it, once a process."""
+    @contextlib.contextmanager
+    def listening(self, watch: _Watch) -> Iterator[None]:
+        """Inside, this watch hears; then again the one before it, where there was one."""
         if not self._installed:
             sys.addaudithook(self._heard)
             self._installed = True
+        before, self.watch = self.watch, watch
+        try:
+            yield
+        finally:
+            self.watch = before
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         if self.watch is not None:
@@ -152,6 +160,17 @@ class _Hook:
 
 
 _HOOK = _Hook()
+
+
+@contextlib.contextmanager
+def offline(package: str) -> Iterator[None]:
+    """Inside, only this machine can be reached.
+
+    Args:
+        package: The component's, whose lines are named.
+    """
+    with _HOOK.listening(_Watch(None, package)):
+        yield
 
 
 @contextlib.contextmanager
@@ -167,18 +186,13 @@ def watching(*, allowed: tuple[Path, ...], temporary: Path, elsewhere: Path, pac
     """
     watch = _Watch((*map(str, allowed), str(temporary)), package)
     before, tempdir, variable = os.getcwd(), tempfile.tempdir, os.environ.get("TMPDIR")
-    _HOOK.install()
     with contextlib.ExitStack() as stack:
         stack.callback(os.chdir, before)
         os.chdir(elsewhere)
         tempfile.tempdir = os.environ["TMPDIR"] = str(temporary)
         try:
-            with captured(watch.found):
-                _HOOK.watch = watch
-                try:
-                    yield watch.found
-                finally:
-                    _HOOK.watch = None
+            with captured(watch.found), _HOOK.listening(watch):
+                yield watch.found
         finally:
             tempfile.tempdir = tempdir
             os.environ.pop("TMPDIR")

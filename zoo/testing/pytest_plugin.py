@@ -33,9 +33,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(session: pytest.Session, config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     """Adds the cases behind all other tests, before `-k` and `-m` choose among them."""
-    names = _asked(config)
+    names = _asked(session.config)
     if names:
         collector = PluginCases.from_parent(session, name="zoo", nodeid="zoo", plugins=names)
         items += list(collector.collect())

@@ -154,7 +154,7 @@ def _check(plugins: Plugins, entries: Sequence[Entry], *, notes: Sequence[str], 
     for entry in entries:
         if sys.stderr.isatty():
             sys.stderr.write(f"looking at {entry.kind} {entry.full_name}\n")
-        found += look_at_all(entry, plugins.registry, chosen(entry.kind, quick="--quick" in flags))
+        found += look_at_all(entry, plugins.registry, properties=chosen(entry.kind, quick="--quick" in flags))
     failed = [finding for finding in found if finding.status is Status.FAILED]
     if as_json:
         answer: dict[str, Any] = {"findings": [finding.plain() for finding in found], "notes": list(notes)}
