@@ -75,6 +75,8 @@ def main(runs: str = "9") -> None:
         install_fakes(Path(folder))
         sides = {"": {}, f", {PLUGINS} plugins": {"PYTHONPATH": folder}}
         alone = {"ZOO_CONFIG": f"{folder}/none", "ZOO_CACHE": f"{folder}/cache"}
+        # pip compiles what it installs; here the first round does, beside the checkout.
+        alone |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": f"{folder}/compiled"}
         jobs = [
             (f"{name}{more}", words, {**alone, **env})
             for more, env in sides.items()

@@ -234,18 +234,26 @@ def installed_plugins() -> list[tuple[EntryPoint, Origin]]:
     Of two installations of one distribution, the order of `sys.path` decides, as it does for imports.
     """
     found = []
+    known: dict[int, tuple[str, str]] = {}  # each reading of metadata parses the distribution's whole README
     everything = entry_points()
     for group in everything.groups:
         for point in everything.select(group=group) if re.fullmatch(r"zoo\.v\d+", group) else ():
-            found.append((point, Origin(point.name, _about(point, "Name"), _about(point, "Version"))))
+            if id(point.dist) not in known:
+                known[id(point.dist)] = _name_and_version(point)
+            found.append((point, Origin(point.name, *known[id(point.dist)])))
     return sorted(found, key=lambda pair: (pair[1].distribution, pair[0].group, pair[0].name))
 
 
-def _about(point: EntryPoint, field: str) -> str:
+def _name_and_version(point: EntryPoint) -> tuple[str, str]:
     """What the metadata of an entry point's distribution say; those of a torn installation may say nothing."""
-    if point.dist is None or field not in point.dist.metadata:
-        return "unknown"
-    return point.dist.metadata[field]
+    about = None if point.dist is None else point.dist.metadata
+
+    def stated(field: str) -> str:
+        if about is None or field not in about:
+            return "unknown"
+        return about[field]
+
+    return stated("Name"), stated("Version")
 
 
 def _is_built_in(origin: Origin) -> bool:

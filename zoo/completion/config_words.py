@@ -46,7 +46,7 @@ class ConfigWords:
 
     def _keys(self, word: str) -> list[Candidate]:
         """Keys that begin with the word and were not given yet."""
-        abouts = {group: kind.stage for group, kind in BY_GROUP.items()} | TOP
+        abouts = {**{group: kind.stage for group, kind in BY_GROUP.items()}, **TOP}
         keys = [*BY_GROUP, *TOP]
         keys += [f"{name}.{field.name}" for name, section in SECTIONS.items() for field in dataclasses.fields(section)]
         group = BY_GROUP.get(word.partition(".")[0])

@@ -73,9 +73,9 @@ def _of_factory(call: ast.Call, module: str) -> list[StaticOption]:
     hit = found(name, module)
     if hit is None or not isinstance(hit[0], ast.FunctionDef):
         return []
-    factory, where = hit
+    factory, where = hit[0], hit[1]
     returned = {ast.unparse(node.value) for node in ast.walk(factory) if isinstance(node, ast.Return) and node.value}
-    inner = [node for node in factory.body if isinstance(node, ast.FunctionDef) and node.name in returned]
+    inner = [one for one in factory.body if isinstance(one, ast.FunctionDef) and one.name in returned]
     return _of_function(inner[0], where) if inner else []
 
 
