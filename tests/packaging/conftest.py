@@ -98,11 +98,13 @@ class Environment:
             command, cwd=cwd, env=environment | variables, capture_output=True, text=True, check=False
         )
 
-    def install(self, *requirements: str) -> set[str]:
+    def install(self, *requirements: str, may_replace: frozenset[str] = frozenset()) -> set[str]:
         """pip resolves the requirements against all that is here, and installs what is missing from the index.
 
+        Nothing that is here is replaced, but for names in `may_replace`: these lie before the shared ones then.
+
         Returns:
-            Names of what was installed; nothing that was here is replaced.
+            Names of what was installed.
         """
         pip = [sys.executable, "-m", "pip", "--python", str(self.folder / "bin" / "python"), "install", "-q"]
         report = self.folder / "report.json"
@@ -110,10 +112,10 @@ class Environment:
         chosen = [item["metadata"] for item in json.loads(report.read_text(encoding="utf-8"))["install"]]
         here = {dist.metadata["Name"].lower().replace("_", "-") for dist in metadata.distributions()}
         replaced = {item["name"] for item in chosen if item["name"].lower().replace("_", "-") in here}
-        assert not replaced, f"{requirements} would replace {sorted(replaced)}"
+        assert replaced <= may_replace, f"{requirements} would replace {sorted(replaced)}"
         if chosen:
             pinned = [f"{item['name']}=={item['version']}" for item in chosen]
-            subprocess.run([*pip, "--no-deps", *pinned], check=True)
+            subprocess.run([*pip, "--no-deps", "--ignore-installed", *pinned], check=True)
         return {item["name"] for item in chosen}
 
     def run_tests_of(self, example: str, work: Path) -> str:

@@ -12,8 +12,11 @@ import pytest
 from zoo.config.compose import configure
 from zoo.errors import UserError
 from zoo.plugins import Plugins
+from zoo.testing import check_component
 
 NAME = "zoo-example-lion"
+QUICK = ("described", "signature", "builds", "repeatable", "gradients", "state", "bf16", "acts")
+"""Properties that are looked at in no other process; the example's own tests look at all of them."""
 
 
 @pytest.fixture
@@ -38,6 +41,11 @@ def test_options_have_the_ranges_of_the_signature(plugins: Plugins) -> None:
             configure(["model=lenet5", "optimizer=lion/lion", wrong], plugins, source_for=str)
 
 
+@pytest.mark.usefixtures("plugins")
+def test_contract_is_kept() -> None:
+    check_component("optimizer", "lion/lion", properties=QUICK)
+
+
 @pytest.mark.slow
 def test_installed_lion_passes_its_tests_and_trains(
     make_environment: Callable[..., Any], zoo_wheel: Path, build_example: Callable[[str], Path], tmp_path: Path
@@ -45,11 +53,11 @@ def test_installed_lion_passes_its_tests_and_trains(
     installed = make_environment(zoo_wheel, build_example(NAME))
     assert " passed" in installed.run_tests_of(NAME, tmp_path)
 
-    words = ["strategy=full", "model=lenet5", "weights=none", "train.epochs=4", "optimizer=lion/lion"]
+    words = ["strategy=full", "model=lenet5", "weights=none", "train.epochs=12", "optimizer=lion/lion"]
     words += ["optimizer.lr=1e-3", "train.device=cpu", "run.dir=run"]
     done = installed.python("-m", "zoo", "finetune", *words, "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["scores"]["test"]["accuracy"] > 0.85
+    assert json.loads(done.stdout)["scores"]["test"]["accuracy"] > 0.8
     record = json.loads((tmp_path / "run" / "record.json").read_text(encoding="utf-8"))
     used = {use["name"]: use for use in record["components"]}
     assert (used["lion/lion"]["distribution"], used["lion/lion"]["version"]) == (NAME, "1.0")

@@ -1,0 +1,1 @@
+"""Augmentation of whole batches by kornia, as a plugin for zoo."""
