@@ -54,8 +54,40 @@ def test_new_prints_what_the_page_shows(
     monkeypatch.setattr(plugins_new, "_git_author", lambda: "Ada Lovelace")
     (command,) = [c for c in COMMANDS if "plugins new" in c]
     assert main(shlex.split(command.removeprefix("python -m zoo "))) == 0
-    shown = PAGE[PAGE.index(command) + len(command) :].split("\n\n", 1)[0]
-    assert capsys.readouterr().out == textwrap.dedent(shown.strip("\n")) + "\n"
+    assert capsys.readouterr().out == shown_below(command)
+
+
+def shown_below(command: str) -> str:
+    """What the page shows that a command prints."""
+    return textwrap.dedent(PAGE[PAGE.index(command) + len(command) :].split("\n\n", 1)[0].strip("\n")) + "\n"
+
+
+def test_show_prints_what_the_page_shows(
+    tmp_path: Path,
+    make_distribution: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of the plugin of step 1, before it is changed."""
+    folder = tmp_path / "zoo-lion"
+    plugins_new.main(["zoo-lion", "--kind", "optimizer", str(folder), "--author", "Ada"])
+    make_distribution("zoo-lion", version="0.1.0", points={"lion": "zoo_lion.hooks"}, modules={})
+    monkeypatch.syspath_prepend(str(folder))
+    capsys.readouterr()
+    try:
+        assert main(["plugins", "show", "lion/lion"]) == 0
+    finally:
+        for module in [name for name in sys.modules if name.partition(".")[0] == "zoo_lion"]:
+            del sys.modules[module]
+    assert capsys.readouterr().out == shown_below("$ python -m zoo plugins show lion/lion")
+
+
+@pytest.mark.slow
+def test_check_prints_what_the_page_shows(lion: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of the plugin of step 2."""
+    capsys.readouterr()
+    assert main(["plugins", "check", "lion"]) == 0
+    assert capsys.readouterr().out == shown_below("$ python -m zoo plugins check lion")
 
 
 def test_every_hook_is_linked_and_every_link_leads_somewhere() -> None:
