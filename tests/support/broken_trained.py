@@ -366,7 +366,11 @@ BROKEN = [
     Broken(
         "gradients",
         "regularizer",
-        changed(GOOD_REGULARIZER, "p.square().sum()", "p.square().sum().sqrt()"),
+        changed(
+            GOOD_REGULARIZER,
+            "p.square().sum() for p in model.module.parameters()",
+            "p.square().sum().sqrt() for p in model.module.parameters() if p.ndim > 1",
+        ),
         "at weights of 0 the gradient of its penalty",
     ),
     Broken(
