@@ -60,6 +60,9 @@ class LibraryTracker:
         """
         self._history = History(run.folder / "logged.jsonl")
         self._step = run.step
+        from accelerate import PartialState
+
+        PartialState(cpu=True)  # accelerate's trackers ask it which process they are in; a run has made it long ago
         try:
             with quiet():
                 self._tracker = self.open(run)
