@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from zoo.artifacts.model_folder import Part, save_model
+from zoo.assembly.listening import write_sections
 from zoo.assembly.session import Session, rounded
 from zoo.assembly.start import now
 from zoo.assembly.training import Trainer
@@ -96,6 +97,15 @@ def leave_results(session: Session, model: Model, *, bundle: DataBundle, scored:
             curve = reliability(scored.outputs[split], task=bundle.task, temperature=scored.temperature)
             write_report(session.folder.report / split, found, reliability=curve)
         write_curves(session.folder.metrics.rows(), session.folder.report / "curves.png")
+        write_sections(
+            session,
+            bundle,
+            preprocess=model.spec.preprocess,
+            outputs=scored.outputs,
+            scores={split: _headline(found) for split, found in scored.scores.items()},
+            temperature=scored.temperature,
+            thresholds=scored.thresholds,
+        )
     session.update(status="finished", finished=now(), scores=plain)
 
 

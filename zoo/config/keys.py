@@ -80,9 +80,10 @@ def unknown_key(word: Word, values: Tree, *, has: Callable[[str, str], bool]) ->
     node: Any = values
     path: list[str] = []
     for part in word.key.split("."):
-        if not isinstance(node, Mapping) or part not in node:
+        empty_list = not path and part in BY_GROUP and BY_GROUP[part].many and part not in values
+        if not empty_list and (not isinstance(node, Mapping) or part not in node):
             return _unknown(word, part, path, node, values, has)
-        node = node[part]
+        node = {} if empty_list else node[part]
         path.append(part)
     return None
 

@@ -38,13 +38,16 @@ def run(session: Session) -> Run:
     """Fine-tunes: data, network, plan, training, scores, and what is left behind. One line a stage."""
     from zoo.assembly.augmentation_check import warn_of_label_moves
     from zoo.assembly.data import open_data, pack_data
+    from zoo.assembly.listening import begin, listen
     from zoo.assembly.network import build_backbone, finish_network
     from zoo.assembly.network_options import refuse_frozen_fresh_norms
     from zoo.assembly.planning import make_plan
     from zoo.assembly.results import leave_results, say_results, score_splits, summary_of
     from zoo.assembly.training import Trainer
+    from zoo.contracts.callbacks import RunEnded
 
     console, config = session.console, session.config
+    session.told = listen(session)
     with console.stage("data"):
         source, listing, facts = open_data(session)
     with console.stage("model"):
@@ -64,6 +67,7 @@ def run(session: Session) -> Run:
         session.check_unchanged(bundle, report)
     trainer = Trainer(session, model, bundle=bundle, report=report)
     warn_of_label_moves(session, model, bundle=bundle, report=report, plan=plan)
+    begin(session, plan, bundle=bundle)
     trainer.run(plan)
     with console.stage("scores"):
         scored = score_splits(session, trainer, bundle=bundle)
@@ -71,6 +75,7 @@ def run(session: Session) -> Run:
         leave_results(session, model, bundle=bundle, scored=scored)
     say_results(session, scored.scores)
     summary = summary_of(session, scored.scores, classes=bundle.classes)
+    session.told.tell(RunEnded(session.folder.path, summary["scores"], summary))
     return Run(session.folder.path, bundle.classes, summary["scores"], summary)
 
 
