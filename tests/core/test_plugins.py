@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -293,3 +294,49 @@ def test_help_warns_of_failed_plugins_and_goes_on(
     shown = capsys.readouterr()
     assert "finetune" in shown.out
     assert "acme.opt (acme 1.0) was left out: ModuleNotFoundError" in shown.err
+
+
+def test_files_are_shown_when_asked_for(
+    make_distribution: MakeDistribution, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = make_distribution("acme", points={"acme.opt": "acme_opt"}, modules={"acme_opt": GOOD, "acme_lion": LION})
+    make_distribution("bell", points={"bell.opt": "bell_opt"}, modules={"bell_opt": "raise SystemExit(1)"})
+    assert main(["plugins"]) == 0
+    assert "acme_opt.py" not in capsys.readouterr().out
+    assert main(["plugins", "--files"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["plugin", "from", "status", "offers", "file"]
+    assert any(line.startswith("acme.opt") and line.endswith(str(site / "acme_opt.py")) for line in lines)
+    assert any(line.startswith("bell.opt") and line.endswith("(not loaded)") for line in lines)
+
+
+@pytest.mark.parametrize("word", ["show", "disable", "enable", "new", "check"])
+def test_each_subcommand_has_help_of_its_own(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", word, "--help"]) == 0
+    assert f"zoo plugins {word}" in capsys.readouterr().out
+
+
+def test_mistyped_subcommand_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "disabel", "x"]) == 2
+    assert "or: disable" in capsys.readouterr().err
+
+
+OPTIMIZER = GOOD.replace("register_heads", "register_optimizers").replace('"lion"', '"lamb"')
+
+
+def test_a_clash_with_a_library_is_said_without_importing_it(
+    make_distribution: MakeDistribution, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = make_distribution("acme", points={"acme.opt": "acme_opt"}, modules={"acme_opt": OPTIMIZER})
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    code = (
+        "import sys, zoo.cli\n"
+        "zoo.cli.main(['plugins'])\n"
+        "print(sorted({'torch', 'timm', 'numpy', 'hydra'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    *lines, heavy = done.stdout.splitlines()
+    (note,) = [line for line in lines if line.startswith("note: optimizer 'lamb'")]
+    assert "also offered by timm.optimizers" in note
+    assert "write 'acme/lamb'" in note
+    assert heavy == "[]"
