@@ -44,7 +44,7 @@ def train_in_two(subject: Subject) -> tuple[dict[str, torch.Tensor], dict[str, t
         codes = [process.wait(PATIENCE_S) for process in started]
     except subprocess.TimeoutExpired as error:
         raise BrokenError(
-            f"two processes were not done with six steps after {PATIENCE_S} s: they wait for each other, or are very slow",
+            f"two processes were not done with six steps after {PATIENCE_S} s: they wait for each other, or crawl",
             fix="Call collective operations (all_reduce, gather) in all processes alike, or not at all.",
         ) from error
     finally:
