@@ -1,0 +1,1 @@
+"""Data sets and image networks of the Hugging Face hub, as a plugin for zoo."""
