@@ -1,0 +1,1 @@
+"""A tracker for zoo: DVCLive's plain files."""
