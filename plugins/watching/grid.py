@@ -19,7 +19,7 @@ _GAP_PX = 10
 _DPI = 110
 _FONT_PT = 8
 _LINE_PX = 15
-_LETTER_PX = 7.4
+_LETTER_PX = 6.5
 """Width of a letter of a caption, on average, in the finished picture."""
 
 _INK = "#222222"

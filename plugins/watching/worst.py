@@ -130,8 +130,8 @@ def _draw(event: Reporting, answers: Answers, *, shown: Sequence[Mistake], name:
 
     picture = draw_grid(
         [answers.image(one.place) for one in shown],
-        captions=[f"{one.truth}\nsaid {one.confidence:.2f}: {one.answer}" for one in shown],
-        title="wrong with most confidence: the truth, and what was said instead",
+        captions=[f"{one.truth}\n{one.confidence:.2f} {one.answer}" for one in shown],
+        title="wrong with most confidence: the truth, below it what was said instead",
     )
     write_bytes(event.folder / name, picture)
 

@@ -170,7 +170,7 @@ def test_worst_draws_and_lists_the_mistakes_on_test_images(tmp_path, captions):
         "| a/1\\|.png | dog | cat | 0.900 |",
         "| a/3\\|.png | cat | dog | 0.700 |",
     ]
-    assert captions[0][0] == ["dog\nsaid 0.90: cat", "cat\nsaid 0.70: dog"]
+    assert captions[0][0] == ["dog\n0.90 cat", "cat\n0.70 dog"]
     assert BLUE in colours_in(tmp_path / "worst-test.png")
     assert RED not in colours_in(tmp_path / "worst-test.png")  # images 1 and 3 are blue
 
