@@ -22,6 +22,8 @@ AT_LEAST = {
     "schedule": 5,
     "loss": 3,
     "strategy": 5,
+    "callback": 3,
+    "tracker": 6,
     "importer": 2,
     "command": 6,
 }

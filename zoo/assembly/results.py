@@ -10,6 +10,7 @@ from typing import Any
 
 from zoo.artifacts.model_folder import Part, save_model
 from zoo.assembly.listening import write_sections
+from zoo.assembly.pinned import made_of
 from zoo.assembly.session import Session, rounded
 from zoo.assembly.start import now
 from zoo.assembly.training import Trainer
@@ -196,6 +197,7 @@ def _save_model(session: Session, model: Model, *, bundle: DataBundle, plain: di
             if weights is None
             else {"source": weights.source, "sha256": weights.sha256, "tag": weights.tag},
             "scores": {split: _headline_plain(values) for split, values in plain.items()},
+            **made_of([session.registry.get(part.kind, part.name) for part in (config.model, config.head)]),
         },
     )
 

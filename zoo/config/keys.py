@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from zoo.config.source import short_key
-from zoo.config.words import Word
+from zoo.config.words import Word, short_key
 from zoo.errors import UserError, name_list, nearest
 from zoo.kinds import BY_GROUP
 

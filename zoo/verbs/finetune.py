@@ -41,6 +41,7 @@ def run(session: Session) -> Run:
     from zoo.assembly.listening import begin, listen
     from zoo.assembly.network import build_backbone, finish_network
     from zoo.assembly.network_options import refuse_frozen_fresh_norms
+    from zoo.assembly.pinned import record_wrappers
     from zoo.assembly.planning import make_plan
     from zoo.assembly.results import leave_results, say_results, score_splits, summary_of
     from zoo.assembly.training import Trainer
@@ -58,6 +59,7 @@ def run(session: Session) -> Run:
     plan = make_plan(session, facts, model=model, pretrained=found is not None)
     refuse_frozen_fresh_norms(config, plan)
     console.say(f"plan    {plan.strategy}: {plan.reason}")
+    record_wrappers(session, plan, task=facts.task)
     with console.stage("decode"):
         bundle = pack_data(session, source, listing=listing, preprocess=model.spec.preprocess)
     with console.stage("model"):
