@@ -173,3 +173,29 @@ def test_the_kit_itself_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_names_and_descriptions_of_a_library_are_its_own(make_distribution):
+    hooks = """
+from zoo.hookspecs import hookimpl
+@hookimpl
+def register_schedules(register):
+    register.provider("acme_parts:Names", summary="many")
+"""
+    parts = """
+from zoo.registry import Offer
+class Names:
+    def names(self):
+        return ["Fall"]
+    def offer(self, name):
+        return Offer("acme_parts:Fall", "A thing for tests", "arXiv:0000.00000") if name == "Fall" else None
+class Fall:
+    def __init__(self, *, low: float = 0.0) -> None:
+        self.low = low
+    def __call__(self, progress: float) -> float:
+        return 1 - progress
+"""
+    make_distribution(
+        "zoo-acme", points={"acme.things": "acme_hooks"}, modules={"acme_hooks": hooks, "acme_parts": parts}
+    )
+    check_component("schedule", "acme/Fall", properties=["described", "signature", "builds", "shapes"])

@@ -27,7 +27,7 @@ def described(subject: Subject) -> None:
         raise BrokenError(f"the summary {summary!r} has {len(summary)} characters, not {SHORTEST} to {LONGEST}")
     if summary != summary.strip() or "\n" in summary or summary.endswith("."):
         raise BrokenError(f"the summary {summary!r} is no single line without a full stop")
-    if entry.name != entry.name.lower():
+    if entry.name != entry.name.lower() and not subject.of_library:
         raise BrokenError(f"the name {entry.name!r} has capitals", fix="Users write it: take small letters only.")
     if not entry.source and entry.kind not in TOOLS:
         raise BrokenError("it names no source", fix='Pass source="arXiv:..." (or a page, or a book) to register.')
@@ -55,7 +55,7 @@ def signature(subject: Subject) -> None:
     except PluginError as error:
         raise BrokenError(str(error)) from error
     common = BY_NAME[entry.kind].common
-    text = _documentation(target)
+    text = None if subject.of_library else _documentation(target)
     for parameter in parameters:
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY and entry.offer.parameters is None:
             raise BrokenError(f"the option {parameter.name!r} can be passed by position", fix="Put * before it.")
@@ -115,8 +115,8 @@ def _default_fits(parameter: inspect.Parameter) -> None:
         )
 
 
-def _documentation(target: Callable[..., Any]) -> str | None:
-    """Its docstrings, those of base classes too; None where a library made the signature and there is no source."""
+def _documentation(target: Callable[..., Any]) -> str:
+    """Its docstrings, those of base classes too."""
     owners: tuple[Any, ...] = target.__mro__ if inspect.isclass(target) else (target,)
     return "\n".join(
         f"{inspect.getdoc(owner)}\n{inspect.getdoc(getattr(owner, '__init__', owner))}" for owner in owners

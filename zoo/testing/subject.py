@@ -57,6 +57,11 @@ class Subject:
         return self.entry.offer.target.partition(":")[0].partition(".")[0]
 
     @property
+    def of_library(self) -> bool:
+        """Whether a provider offers it: then its name and its options' descriptions are those of the library."""
+        return self.entry.full_name not in {entry.full_name for entry in self.registry.entries(self.entry.kind)}
+
+    @property
     def says_network(self) -> bool:
         """Whether its name or summary says that it uses the network, or a fact `network` does."""
         words = f"{self.entry.name} {self.entry.summary}".lower()
