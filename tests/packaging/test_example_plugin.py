@@ -11,6 +11,7 @@ import pytest
 
 from zoo.config.compose import configure
 from zoo.plugins import Plugins
+from zoo.testing import check_component
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "zoo-example-plugin"
 
@@ -49,6 +50,12 @@ def test_posterize_keeps_the_highest_bits(with_example: Plugins) -> None:
         np.testing.assert_array_equal(changed, again)
     assert seen == {2**bits for bits in range(2, 9)}
     assert (image == np.arange(256, dtype=np.uint8).reshape(16, 16, 1)).all(), "the input is left as it was"
+
+
+@pytest.mark.usefixtures("with_example")
+def test_contract_is_kept() -> None:
+    quick = ("described", "signature", "builds", "picklable", "repeatable", "distinct", "shapes", "acts")
+    check_component("augmentation", "example/posterize", properties=quick)
 
 
 def test_posterize_can_leave_an_image_alone(with_example: Plugins) -> None:
