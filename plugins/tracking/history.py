@@ -13,7 +13,7 @@ class History:
     """A file beside a library's own, with one line a call: the step, and the values.
 
     A resumed run computes what was computed between its last checkpoint and the kill once more, to the same values.
-    Libraries that only add (MLflow, Trackio) are told of them once.
+    A library that only adds (MLflow) is told of them once; one that cannot go on by itself is told all of it again.
     """
 
     def __init__(self, path: Path) -> None:

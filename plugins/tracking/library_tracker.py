@@ -52,6 +52,14 @@ class LibraryTracker:
         """accelerate's tracker for this run, not started yet."""
         raise NotImplementedError
 
+    def takes_away(self, run: TrackedRun) -> bool:
+        """Removes what the library wrote of a resumed run, where it could not go on without loss.
+
+        Returns:
+            Whether it did: then the library is told everything again, from the history.
+        """
+        return False
+
     def start(self, run: TrackedRun) -> None:
         """Opens the run in the library, and hands over its settings, where it is new.
 
@@ -60,6 +68,10 @@ class LibraryTracker:
         """
         self._history = History(run.folder / "logged.jsonl")
         self._step = run.step
+        anew = run.resumed and self.takes_away(run)
+        if anew:
+            (run.folder / SETTINGS).unlink(missing_ok=True)
+            self._history.cut_back(run.step)
         from accelerate import PartialState
 
         PartialState(cpu=True)  # accelerate's trackers ask it which process they are in; a run has made it long ago
@@ -70,6 +82,8 @@ class LibraryTracker:
                 if not (run.folder / SETTINGS).exists():
                     self.describe(run)
                     write_json(run.folder / SETTINGS, settings_of(run))
+                for step, values in self._history.calls if anew else ():
+                    self._tracker.log(values, step=step)
         except UserError:
             raise
         except Exception as error:

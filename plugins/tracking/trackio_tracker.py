@@ -23,6 +23,9 @@ class Trackio(LibraryTracker):
     `TRACKIO_DIR=RUN/trackers/trackio trackio show` shows it. It goes to a Space of the Hugging Face hub where `space`
     names one, and nowhere without: `TRACKIO_SPACE_ID` and `TRACKIO_SERVER_URL` alone send nothing.
 
+    Trackio writes half a second after it was told, so that a kill takes what it was told last: the database of a
+    resumed run is written anew, with all that it was told before.
+
     Source: https://huggingface.co/docs/trackio, through accelerate's `TrackioTracker`. Deviation: what the processor
         and the GPU do is not recorded.
 
@@ -46,6 +49,14 @@ class Trackio(LibraryTracker):
         """
         with contextlib.nullcontext() if self.space is not None else _on_this_machine():
             super().start(run)
+
+    def takes_away(self, run: TrackedRun) -> bool:
+        """The database in the run's folder."""
+        if self.space is not None:
+            return False
+        for file in run.folder.glob("*.db*"):
+            file.unlink()
+        return True
 
     def open(self, run: TrackedRun) -> GeneralTracker:
         """The run in its database; a resumed one by its name there."""

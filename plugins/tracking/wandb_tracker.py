@@ -7,7 +7,7 @@ import secrets
 import shutil
 from typing import TYPE_CHECKING, Literal
 
-from zoo_plugins.tracking.library_tracker import SETTINGS, LibraryTracker, quiet
+from zoo_plugins.tracking.library_tracker import LibraryTracker, quiet
 
 from zoo.contracts.tracking import TrackedRun
 
@@ -39,6 +39,13 @@ class Wandb(LibraryTracker):
         super().__init__()
         self.mode, self.project, self.entity = mode, project, entity
 
+    def takes_away(self, run: TrackedRun) -> bool:
+        """The files of a run that is offline."""
+        if self.mode == "online":
+            return False
+        shutil.rmtree(run.folder / "wandb", ignore_errors=True)
+        return True
+
     def open(self, run: TrackedRun) -> GeneralTracker:
         """A new run, or the one that is resumed, by its number."""
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")  # it would tell its makers of errors
@@ -49,10 +56,6 @@ class Wandb(LibraryTracker):
         if not number.exists():
             number.write_text(secrets.token_hex(4))
         online = self.mode == "online"
-        if not online:
-            shutil.rmtree(run.folder / "wandb", ignore_errors=True)
-            (run.folder / SETTINGS).unlink(missing_ok=True)
-            self._history.cut_back(run.step)
         return WandBTracker(
             self.project,
             name=run.name,
@@ -63,17 +66,6 @@ class Wandb(LibraryTracker):
             mode=self.mode,
             settings=wandb.Settings(console="off", silent=True, show_errors=True),
         )
-
-    def start(self, run: TrackedRun) -> None:
-        """Opens the run; tells an offline one again what it was told before it was stopped.
-
-        Raises:
-            UserError: W&B cannot be started so.
-        """
-        super().start(run)
-        if self.mode == "offline":
-            for step, values in self._history.calls:
-                self._tracker.log(values, step=step)
 
     def close(self, error: BaseException | None) -> None:
         """Ends the run; one that broke as failed."""

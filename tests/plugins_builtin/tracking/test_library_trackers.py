@@ -236,6 +236,29 @@ def test_no_address_is_asked_not_even_where_the_environment_names_one(library, t
     assert_curves(tmp_path, library)
 
 
+def test_what_a_library_lost_in_a_kill_is_there_after_a_resume(library, tmp_path):
+    """Killed while it may still be writing, right behind a checkpoint at step 6."""
+    code = (
+        "import os, sys\n"
+        "from pathlib import Path\n"
+        "from plugins_builtin.tracking.test_library_trackers import build, log_some, run_in\n"
+        "name, folder = sys.argv[1], Path(sys.argv[2])\n"
+        "tracker = build(name)\n"
+        "tracker.start(run_in(folder, name))\n"
+        "log_some(tracker, stop=7)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    env = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}  # a service of its own
+    env["PYTHONPATH"] = str(Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", code, library, str(tmp_path)], capture_output=True, env=env, check=False)
+    time.sleep(1.1)  # TensorBoard orders files by the second in which they were made
+    second = build(library)
+    second.start(run_in(tmp_path, library, step=6, resumed=True))
+    log_some(second, start=7)
+    second.finish({"test/accuracy": 0.75})
+    assert_curves(tmp_path, library)
+
+
 def test_runs_of_a_sweep_stay_apart(library, tmp_path):
     """One process, two runs."""
     for name in ("one", "two"):
