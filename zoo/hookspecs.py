@@ -75,7 +75,7 @@ def register_models(register: Register) -> None:
 
     Built: a `zoo.contracts.model.Model` with random values, on the CPU.
     Called: built by each command that needs the network, in each process; a second time where the images choose its
-    input size, and with the arguments in `spec.args` where a saved model is read. Then one blank image goes through it.
+    input size, and with the run's own options where a saved model is read. Then one blank image goes through it.
     Its random values are drawn from torch's global generator, which the framework seeds before. `module` is called once
     a step, on the training device.
     Shapes: float32[B, C, S, S], normalised as `spec.preprocess` says, to logits float[B, classes]; under bf16 autocast
