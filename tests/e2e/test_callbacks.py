@@ -141,8 +141,8 @@ def test_what_listens_to_training_alone_is_refused_where_only_a_head_is_fitted(a
     words = (*LENET, "strategy=probe", f"run.dir={tmp_path / 'run'}")
     listed = "callbacks=[stop_when,sleeper,worst]"
     done = run_here(*words, listed, "callbacks.stop_when.target=0.9", "trackers=[csv]", code=2)
-    assert "callbacks.stop_when.name has no effect: strategy 'probe'" in done.stderr
-    assert "callbacks.sleeper.name has no effect" in done.stderr
+    assert "callbacks=[stop_when] has no effect: strategy 'probe'" in done.stderr
+    assert "callbacks=[sleeper] has no effect" in done.stderr
     assert "worst" not in done.stderr
     assert "trackers.csv.name" not in done.stderr
     done = run_here(*words, "trackers=[csv]", "trackers.csv.every_steps=3", code=2)

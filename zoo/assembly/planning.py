@@ -122,13 +122,21 @@ def without_effect(
         return []
     return [
         UserError(
-            f"{key} has no effect: strategy {plan.strategy!r} fits only the head, on cached features",
-            where=key,
+            f"{asked} has no effect: strategy {plan.strategy!r} fits only the head, on cached features",
+            where=asked,
             allowed="strategies that train: all but probe",
-            do=["strategy=lpft", f"or leave {key} out"],
+            do=["strategy=lpft", f"or leave {asked} out"],
         )
-        for key in asked_for_training(config, loss_fits_heads=loss_fits_heads, listening=listening)
+        for asked in map(_as_written, asked_for_training(config, loss_fits_heads=loss_fits_heads, listening=listening))
     ]
+
+
+def _as_written(key: str) -> str:
+    """How the user asked for what stands under a key: `callbacks=[worst]` for `callbacks.worst.name`."""
+    group, *inside = key.removesuffix(".name").split(".")
+    if not key.endswith(".name"):
+        return key
+    return f"{group}=[{inside[0]}]" if inside else f"{group}="
 
 
 def _trains(plan: Plan) -> bool:
