@@ -13,18 +13,34 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measure import finetune, keep, row, run
+from accuracy.sides import Photos, measure_zoo
+from accuracy.tables import ZOO
+from measure import keep, row, run
 
 HERE = Path(__file__).parent / "baselines"
+LOOP = "plain loop, 3 epochs"
 
 
-def baseline(script: str, *words: str) -> Any:
-    """A script of baselines/ as a process."""
-    return run([sys.executable, str(HERE / script), *words])
+def baseline(side: str, script: str, *words: str, seed: int) -> dict[str, Any]:
+    """A script of baselines/ as a process, and its row."""
+    measured = run([sys.executable, str(HERE / script), *words])
+    return row(side, seed, measured, accuracy=float(measured.answer["accuracy"]))
+
+
+def sides_of(data: str) -> dict[str, Callable[..., dict[str, Any]]]:
+    """Side to what measures it with a seed; zoo's rows are those of accuracy.py, which can take them over."""
+    photos = Photos("clothing", Path(data))
+    return {
+        (frozen := "features + scikit-learn"): partial(baseline, frozen, "features_sklearn.py", data),
+        (probe := "zoo probe"): partial(measure_zoo, probe, photos, words=("strategy=probe",)),
+        LOOP: lambda seed: baseline(LOOP, "plain_loop.py", data, str(seed), seed=seed),
+        ZOO: partial(measure_zoo, ZOO, photos),
+    }
 
 
 def main() -> None:
@@ -36,26 +52,14 @@ def main() -> None:
     parser.add_argument("--skip-default", action="store_true")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
+    skipped = {LOOP: arguments.skip_loop, ZOO: arguments.skip_default}
+    sides = {side: measured for side, measured in sides_of(arguments.data).items() if not skipped.get(side)}
     for seed in arguments.seeds:
-        sides = {
-            "features + scikit-learn": partial(baseline, "features_sklearn.py", arguments.data),
-            "zoo probe": partial(finetune, arguments.data, seed, "strategy=probe"),
-        }
-        if not arguments.skip_loop:
-            sides["plain loop, 3 epochs"] = partial(baseline, "plain_loop.py", arguments.data, str(seed))
-        if not arguments.skip_default:
-            sides["zoo default"] = partial(finetune, arguments.data, seed)
         for side in sides if seed % 2 == 0 else reversed(sides):
-            measured = sides[side]()
-            rows.append(row(side, seed, measured, accuracy=accuracy_of(measured.answer)))
-            print(f"{side}, seed {seed}: {rows[-1]['accuracy']:.4f} in {measured.seconds:.0f} s", flush=True)
+            rows.append(sides[side](seed=seed))
+            print(f"{side}, seed {seed}: {rows[-1]['accuracy']:.4f} in {rows[-1]['seconds']:.0f} s", flush=True)
             keep("clothing", rows)
     print_table(rows)
-
-
-def accuracy_of(answer: dict[str, Any]) -> float:
-    """Test accuracy, from either side's JSON."""
-    return float(answer["scores"]["test"]["accuracy"] if "scores" in answer else answer["accuracy"])
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
@@ -72,7 +76,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
         (a["seconds"], b["seconds"])
         for a in rows
         for b in rows
-        if (a["side"], b["side"]) == ("zoo default", "plain loop, 3 epochs") and a["seed"] == b["seed"]
+        if (a["side"], b["side"]) == (ZOO, LOOP) and a["seed"] == b["seed"]
     ]
     if pairs:
         ratios = sorted(ours / theirs for ours, theirs in pairs)

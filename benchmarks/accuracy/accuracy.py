@@ -64,6 +64,7 @@ def read_words() -> argparse.Namespace:
     parser.add_argument("--px", type=int, help="side of every network's input")
     parser.add_argument("--epochs", type=float, help="with --tune: of every run, instead of seconds")
     parser.add_argument("--zoo", nargs="*", default=[], help="further words for zoo")
+    parser.add_argument("--zoo-from", help="a result of the same command whose rows of zoo are taken over")
     parser.add_argument("--add", action="store_true", help="keep the rows of earlier calls")
     parser.add_argument("--as-first", action="store_true", help="opponents run for the epochs of their first row")
     parser.add_argument("--tune", action="store_true")
@@ -77,6 +78,7 @@ def read_words() -> argparse.Namespace:
 def measure(photos: Photos, given: argparse.Namespace) -> None:
     """All sides in turn for each seed; every row is written as soon as it is there."""
     rows = rows_of(photos.name) if given.add else []
+    rows += taken_over(given.zoo_from, rows) if given.zoo_from else []
     opponents = Opponents(given.python, recipes_of(photos.name))
     for seed in given.seeds:
         for side in ordered(given.sides, seed=seed, rows=rows):
@@ -90,6 +92,12 @@ def measure(photos: Photos, given: argparse.Namespace) -> None:
             rows = [*(r for r in rows if (r["side"], r["seed"]) != (side, seed)), new]
             print(f"{side}, seed {seed}: {new['accuracy']:.4f} in {new['seconds']:.0f} s", flush=True)
             keep(f"accuracy-{photos.name}", rows)
+
+
+def taken_over(name: str, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """zoo's rows of another result, of the seeds that `rows` has none of."""
+    known = {r["seed"] for r in rows if r["side"] == ZOO}
+    return [r for r in rows_in(RESULTS / f"{name}.json") if r["side"] == ZOO and r["seed"] not in known]
 
 
 def ordered(sides: list[str], *, seed: int, rows: list[dict[str, Any]]) -> list[str]:
@@ -158,7 +166,11 @@ def recipes_of(name: str) -> dict[str, str]:
 
 def rows_of(name: str) -> list[dict[str, Any]]:
     """Rows of earlier calls."""
-    file = RESULTS / f"accuracy-{name}.json"
+    return rows_in(RESULTS / f"accuracy-{name}.json")
+
+
+def rows_in(file: Path) -> list[dict[str, Any]]:
+    """Rows of a result, none where it is not there yet."""
     return list(json.loads(file.read_text())["rows"]) if file.exists() else []
 
 
