@@ -79,29 +79,13 @@ MOONS = Lesson(
     seeds=3,
 )
 
-SCHEDULE_NAMES = (
-    *("constant", "step", "exponential", "power", "piecewise"),
-    *("cosine", "linear", "one_cycle", "plateau"),
-)
+SCHEDULE_NAMES = ["constant", "step", "exponential", "power", "piecewise", "cosine", "linear", "one_cycle", "plateau"]
 
 SCHEDULES = Lesson(
     title="Learning-rate schedules on the same budget: SGD with Nesterov's momentum from 0.05",
     source="no figures are published for it; Geron, chapter 11, describes the schedules",
     base=("experiment=lesson/schedules",),
-    rows=tuple(
-        Row(name, (f"schedule={name}",))
-        for name in (
-            "constant",
-            "step",
-            "exponential",
-            "power",
-            "piecewise",
-            "cosine",
-            "linear",
-            "one_cycle",
-            "plateau",
-        )
-    ),
+    rows=tuple(Row(name, (f"schedule={name}",)) for name in SCHEDULE_NAMES),
     claims=(
         Claim("a rate that falls ends better than a constant one: step", _above("step", "constant")),
         Claim("and so with a cosine", _above("cosine", "constant")),

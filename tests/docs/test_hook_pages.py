@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -36,11 +37,11 @@ def writer() -> ModuleType:
     """docs/write_hook_pages.py as a module."""
     spec = importlib.util.spec_from_file_location("write_hook_pages", DOCS / "write_hook_pages.py")
     module = importlib.util.module_from_spec(spec)
-    import sys
-
     sys.modules[spec.name] = module  # dataclasses look their own module up
+    sys.path.insert(0, str(DOCS))  # as for a script there
     spec.loader.exec_module(module)
     yield module
+    sys.path.remove(str(DOCS))
     del sys.modules[spec.name]
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from zoo.assembly.session import Session
 from zoo.assembly.telling import Listener, Told, check_methods
 from zoo.assembly.tracking import Curves
 from zoo.config.compose import to_plain
+from zoo.config.keys import leaves
 from zoo.contracts.callbacks import Answers, Reporting, RunStarted, Section
 from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
@@ -65,7 +66,7 @@ def begin(session: Session, plan: Plan, *, bundle: DataBundle) -> None:
     session.told.start(
         RunStarted(
             run_dir=session.folder.path,
-            config=dict(_leaves(to_plain(session.config))),
+            config={key: value for key, value in leaves(to_plain(session.config)) if not isinstance(value, Mapping)},
             classes=bundle.classes,
             data=bundle.facts,
             plan=plan,
@@ -74,15 +75,6 @@ def begin(session: Session, plan: Plan, *, bundle: DataBundle) -> None:
         ),
         states={} if state is None else state.get("callbacks", {}),
     )
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Dotted key and value of all values that are no maps; of an empty map there is nothing to say."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def write_sections(

@@ -103,7 +103,8 @@ class Trainer:
         row = {"phase": phase.name, "step": 0, "epoch": 0, "val_loss": fit.val_loss, "val_accuracy": fit.val_accuracy}
         if session.main:
             session.log(row)
-        session.told.tell(ValidationEnded(row, best=True))
+        for stop in session.told.tell(ValidationEnded(row, best=True)):
+            session.console.say(f"        asked to stop ({stop.reason}): there is nothing to stop, the head is fitted")
         session.console.say(
             f"probe   {fit.note}; validation accuracy {fit.val_accuracy:.3f} "
             f"({session.console.seconds['features']:.1f} s features, {session.console.seconds['head']:.1f} s head)"

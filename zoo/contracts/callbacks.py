@@ -180,7 +180,10 @@ class RunBroken:
 
 @dataclass(frozen=True)
 class Stop:
-    """Answer of `on_validation_end`: train no further in this phase. The reason is said and recorded."""
+    """Answer of `on_validation_end`: train no further in this phase. The reason is said and recorded.
+
+    After a head was fitted on features the phase is over anyway: that is said, and the next phase goes on.
+    """
 
     reason: str
 
