@@ -1,4 +1,4 @@
-"""Fake distributions: what pip would leave on disk, made in a temporary folder and put on the import path."""
+"""Property tests are not timed; fake distributions: what pip would leave on disk, in a folder on the import path."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 MakeDistribution = Callable[..., Path]
 

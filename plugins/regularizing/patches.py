@@ -50,7 +50,18 @@ class CutMix:
         check_loss(setting, "cutmix")
 
     def change_batch(self, batch: Batch, generator: torch.Generator, classes: int) -> Batch:
-        """The batch with pasted rectangles, or as it is; targets are float32[B, classes] in both cases."""
+        """The batch with pasted rectangles, or as it is; targets are float32[B, classes] in both cases.
+
+        Raises:
+            UserError: The images have one pixel, of which no part can be pasted.
+        """
+        height, width = batch.images.shape[-2:]
+        if height * width == 1:
+            raise no_effect(
+                "cutmix on images of one pixel",
+                where="regularizers.cutmix",
+                do=["leave cutmix out", "or take mixup, which mixes whole images: 'regularizers=[mixup]'"],
+            )
         targets = soften(batch.targets, classes)
         if float(torch.rand((), generator=generator)) >= self.p:
             return Batch(batch.images, targets)
@@ -58,7 +69,6 @@ class CutMix:
         seed = int(torch.randint(2**63 - 1, (), generator=generator))
         share = float(np.random.default_rng(seed).beta(self.alpha, self.alpha))
         partner = torch.randperm(len(targets), generator=generator).to(batch.images.device)
-        height, width = batch.images.shape[-2:]
         top, bottom = _span(height, math.sqrt(1 - share), generator=generator)
         left, right = _span(width, math.sqrt(1 - share), generator=generator)
         images = batch.images.clone()

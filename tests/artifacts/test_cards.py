@@ -197,6 +197,16 @@ def test_multi_label_thresholds_are_told():
     assert "any number of labels" in card
 
 
+def test_with_several_labels_an_image_accuracy_is_called_what_it_is():
+    found = SCORES["test"] | {"micro_f1": EMPTY | {"value": 0.9}, "mean_average_precision": EMPTY | {"value": 0.8}}
+    saved = model(task=Task.MULTI_LABEL, origin={"published": PUBLISHED, "scores": {"test": found}})
+    told = section(render_card(saved, record(scores={"test": found}), address="ZOO/pets"), "Scores")
+    assert "| split | images | mean average precision | micro F1 | macro F1 | all labels right | loss |" in told
+    assert "| 80.0 %" in told
+    assert "test micro F1 90.0 %" in headline(saved)
+    assert "accuracy" not in headline(saved)
+
+
 @given(st.text(min_size=1, max_size=40), st.text(max_size=80))
 def test_no_text_of_others_breaks_out_of_the_card(name, description):
     published = PUBLISHED | {"description": description}

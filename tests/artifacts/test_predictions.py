@@ -126,7 +126,7 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",
 shares = st.floats(0, 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(names, names, shares, st.booleans()), max_size=6))
 def test_odd_names_round_trip_through_all_three(rows, tmp_path_factory):
     import pyarrow.parquet as pq

@@ -343,7 +343,7 @@ file_names = st.text(
 ).filter(lambda name: len(name.encode()) < 200 and not name.startswith((".", "~")))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(file_names, min_size=1, max_size=5, unique_by=lambda name: name.lower()))
 def test_odd_file_names_keep_their_own_predictions(names, tmp_path_factory):
     from zoo.artifacts.predictions import write_predictions

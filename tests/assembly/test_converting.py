@@ -99,7 +99,7 @@ def test_what_starts_from_the_model_or_scores_it_says_where_it_comes_from(source
     console = Console()
     console.say = said.append
     scores = evaluate_run(
-        tmp_path / "out", plugins, console=console, data=str(tmp_path / "data"), split=None, device="cpu"
+        tmp_path / "out", plugins, console=console, data=[f"data={tmp_path / 'data'}"], split=None, device="cpu"
     )
     assert scores.count == 2
     assert any(line.startswith("imported from onnx (lenet.onnx)") for line in said)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from zoo.config.choices import list_items, split_values
@@ -92,7 +92,7 @@ def test_odd_file_names_reach_the_configuration(name: str, plugins: Plugins) -> 
 
 
 def _property(plugins: Plugins, *, examples: int) -> None:
-    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=examples)
     @given(file_names, st.sampled_from(["data", "data.path"]))
     @example("'", "data")
     def check(name: str, key: str) -> None:

@@ -242,7 +242,7 @@ def test_epoch_draws_of_one_image_do_not_depend_on_its_neighbours():
 
 
 @given(seed=st.integers(0, 2**40), epoch=st.integers(0, 10_000), position=st.integers(0, 10**9))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_sample_rng_streams_differ_from_their_neighbours(seed, epoch, position):
     draws = {
         sample_rng(s, e, position=p).bytes(16)

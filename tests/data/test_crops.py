@@ -21,7 +21,7 @@ def noise(height, width, channels=3, seed=0):
     low=st.floats(0.01, 1),
     seed=st.integers(0, 10_000),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_crop_box_lies_within_the_image(height, width, low, seed):
     rng = np.random.default_rng(seed)
     top, left, h, w = crop_box(height, width, rng=rng, scale=(low, 1.0), ratio=(3 / 4, 4 / 3))

@@ -35,7 +35,7 @@ def write(path, pixels, *, bad=(), unreadable=()):
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3, 4])), max_size=8))
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pack_returns_what_was_written(tmp_path_factory, shapes):
     pixels = images(shapes)
     store = open_pack(write(tmp_path_factory.mktemp("p") / "x.pack", pixels))
@@ -89,7 +89,7 @@ def test_open_pack_does_not_believe_a_file_cut_off(tmp_path, kept):
 
 
 @given(place=st.integers(1, 400), value=st.integers(1, 255))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_open_pack_does_not_believe_a_changed_index(tmp_path_factory, place, value):
     path = write(tmp_path_factory.mktemp("p") / "x.pack", images([(9, 9, 3)] * 3))
     data = bytearray(path.read_bytes())

@@ -90,7 +90,7 @@ def feed(bundle: DataBundle, **options) -> Batches:
     return Batches(bundle, bundle.splits["train"], **(fixed | options))
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(start=st.integers(0, 4), world=st.integers(1, 3))
 def test_batches_are_the_same_from_any_step_and_over_any_processes(start, world):
     bundle = bundle_of([30, 8, 2])

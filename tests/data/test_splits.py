@@ -44,7 +44,7 @@ def test_assign_splits_makes_seventy_fifteen_fifteen():
 
 
 @given(sizes=class_sizes, seed=st.integers(0, 1000))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_assign_splits_stratifies_to_within_one_image(sizes, seed):
     total = sum(sizes.values())
     if max(sizes.values()) < 2:
@@ -65,7 +65,7 @@ def test_assign_splits_stratifies_to_within_one_image(sizes, seed):
 
 
 @given(sizes=class_sizes, seed=st.integers(0, 50), shuffle=st.randoms(use_true_random=False))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_assign_splits_ignores_order_sizes_and_times(sizes, seed, shuffle):
     if max(sizes.values()) < 2:
         return
@@ -209,7 +209,7 @@ def test_assign_splits_note_says_shares_counts_and_seed():
     groups=st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 8)), min_size=8, max_size=40),
     seed=st.integers(0, 100),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_assign_splits_never_tears_a_group(groups, seed):
     samples = [
         Sample(f"{g}/{i}", (label,), None, f"patient {g}") for g, (label, n) in enumerate(groups) for i in range(n)
@@ -280,7 +280,7 @@ def multi(n, labels, seed, share=0.3):
 
 
 @given(n=st.integers(20, 120), count=st.integers(2, 8), seed=st.integers(0, 500))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_assign_splits_multi_label_trains_every_label(n, count, seed):
     samples = multi(n, "abcdefgh"[:count], seed)
     assigned = assign_splits(samples, task=MULTI, seed=seed)

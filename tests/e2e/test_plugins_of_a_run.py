@@ -198,3 +198,21 @@ def test_crash_in_a_wrapper_names_its_plugin(
     assert "wrapper 'bell_around:Twice' of head 'acme/plain' crashed" in done.stderr
     assert "plugin:  bell.wraps (bell 1.0)" in done.stderr
     assert "acme.heads" not in done.stderr.partition("crashed")[2]
+
+
+def test_preview_and_recommend_say_what_is_wrapped(
+    make_distribution: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZOO_KEEP_MEMORY", "0")
+    hooks = (
+        "from zoo.hookspecs import hookimpl\n\n@hookimpl\ndef register_wrappers(register):\n"
+        "    register('dataset', 'zoo/digits', 'calm_around:same', summary='Changes nothing')\n"
+        "    register('model', 'zoo/lenet5', 'calm_around:same', summary='Changes nothing')\n"
+    )
+    around = "def same(component, *, name):\n    return component\n"
+    make_distribution("calm", points={"calm": "calm_hooks"}, modules={"calm_hooks": hooks, "calm_around": around})
+    drawn = said_by("preview", "data=digits", "model=lenet5", "augmentations=[flip]", f"output={tmp_path / 'p.png'}")
+    ranked = said_by("recommend", "data=digits", "models=lenet5", "budget=20s", f"out={tmp_path / 'ranked'}")
+    for name in ("dataset zoo/digits", "model zoo/lenet5"):
+        line = f"wrapper {name}: calm_around:same of calm (calm 1.0)"
+        assert (line in drawn, line in ranked) == (True, True), name

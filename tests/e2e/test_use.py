@@ -39,6 +39,24 @@ def test_evaluate_on_other_images_and_splits(trained, photos, tmp_path):
     assert "purple" in run_here("evaluate", f"run={trained}", f"data={other}", code=2).stderr
 
 
+def test_evaluate_reads_other_data_in_the_words_of_finetune(trained, photos, tmp_path):
+    rows = [f"{photos}/{colour}/{number}.png,{colour}" for colour in ("red", "blue") for number in range(3)]
+    (tmp_path / "new.csv").write_text("file,species\n" + "\n".join(rows) + "\n")
+    asked = ("evaluate", f"run={trained}", f"out={tmp_path}/r", "--json")
+    columns = ("data.image_column=file", "data.label_column=species")
+    answer = run_here(*asked, f"data={tmp_path}/new.csv", *columns)
+    assert json.loads(answer.stdout)["count"] == 6
+    assert "warning" not in answer.stderr
+    assert "the run was trained on some of these images" in run_here(*asked, f"data={photos}").stderr
+    said = run_here(*asked, *columns, code=2).stderr
+    assert "data.image_column=file has no effect: the run's own data are read as they were" in said
+    said = run_here(*asked, f"data={tmp_path}/new.csv", *columns, "data.val_fraction=0.5", code=2).stderr
+    assert "data.val_fraction has no effect: all images are scored" in said
+    said = run_here(*asked, f"data={tmp_path}/new.csv", "data.colunm=species", code=2).stderr
+    assert "data.colunm" in said
+    assert "labels that the run does not know: 0" in run_here(*asked, "data=digits", code=2).stderr
+
+
 def test_predict_writes_a_row_for_every_file_a_bad_one_too(trained, photos, tmp_path):
     folder = tmp_path / "it's, [odd] año"
     shutil.copytree(photos / "green", folder)

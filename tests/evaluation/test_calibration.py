@@ -131,7 +131,7 @@ def test_negative_log_likelihood_is_torchs():
     assert negative_log_likelihood(labels, task=MULTI, temperature=0.7) == pytest.approx(float(expected), rel=1e-5)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 1000), classes=st.integers(2, 7), bins=st.integers(2, 20))
 def test_ece_is_torchmetrics(seed, classes, bins):
     import torch

@@ -145,7 +145,7 @@ def test_score_macro_f1_leaves_out_classes_that_never_occur():
     assert math.isnan(found.per_class[3].recall.value)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10_000), count=st.integers(1, 30), classes=st.integers(2, 8))
 def test_score_macro_f1_is_sklearns_default_for_any_data(seed, count, classes):
     rng = np.random.default_rng(seed)

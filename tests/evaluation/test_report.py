@@ -114,7 +114,7 @@ def test_write_report_multi_label_counts_each_label(tmp_path):
     assert [[int(cell) for cell in row[1:]] for row in rows] == [table.ravel().tolist() for table in scores.confusion]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(names=st.lists(st.text(min_size=1, max_size=30), min_size=2, max_size=4, unique=True))
 def test_confusion_csv_round_trips_any_class_name(names, tmp_path_factory):
     from zoo.evaluation import report

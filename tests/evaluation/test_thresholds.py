@@ -109,7 +109,7 @@ def test_temperature_moves_the_thresholds_and_not_the_labels():
     np.testing.assert_allclose(logit(np.array(warm.values)), logit(np.array(cold.values)) / 2, atol=2e-3)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(1, 12), labels=st.integers(1, 4), seed=st.integers(0, 1000), spread=st.sampled_from([1, 1e4]))
 def test_any_data_give_thresholds_between_0_and_1(count, labels, seed, spread):
     rng = np.random.default_rng(seed)

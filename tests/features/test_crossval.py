@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
@@ -52,7 +52,6 @@ def test_assign_folds_balances_each_class_to_one_image(labels, seed):
         assert counts.max() - counts.min() <= 1
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 11)), min_size=12, max_size=80), st.integers(0, 9))
 def test_assign_folds_keeps_groups_whole(pairs, seed):
     labels, groups = np.array(pairs).T

@@ -187,7 +187,7 @@ def test_p_value_rises_with_what_goes_back_and_falls_with_what_moves(count, back
     assert p_value(np.maximum(shares, 0.5), back=back) <= p_value(shares, back=back)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.sampled_from([8, 30, 100]), st.integers(0, 2**16))
 def test_p_value_keeps_its_level_whatever_the_distribution(count, seed):
     """At a mean of just m: Bernoulli, and shares of several draws that differ from image to image."""

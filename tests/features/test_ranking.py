@@ -158,7 +158,7 @@ def test_neighbour_score_asks_a_part_of_many_images_among_all():
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(1, 12), st.integers(1, 5), st.integers(0, 2**16))
 def test_label_f1_is_sklearns_samples_average(count, labels, seed):
     rng = np.random.default_rng(seed)

@@ -400,7 +400,7 @@ def test_decode_reason_is_one_short_line():
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_decode_any_bytes_give_pixels_or_bad_image(data):
     with contextlib.suppress(BadImage):
         assert decode(data, channels=3).dtype == np.uint8
@@ -411,7 +411,7 @@ def test_decode_any_bytes_give_pixels_or_bad_image(data):
     flips=st.lists(st.tuples(st.integers(0, 10_000), st.integers(1, 255)), max_size=4),
     fmt=st.sampled_from(["PNG", "JPEG", "WEBP", "TIFF", "GIF", "BMP"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @pytest.mark.filterwarnings("ignore")
 def test_decode_damaged_files_give_pixels_or_bad_image(cut, flips, fmt):
     data = bytearray(encode(Image.fromarray(smooth(16, 16)), fmt))

@@ -53,7 +53,7 @@ def test_call_is_torchvisions_resize_and_centre_crop_to_the_pixel(height, width)
 
 
 @given(height=st.integers(1, 700), width=st.integers(1, 700), size=st.integers(1, 600), share=st.floats(0.3, 1))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_sides_are_torchvisions_for_any_image(height, width, size, share):
     preprocess = Preprocess(size, MEAN, STD, crop_share=share)
     if max(height, width) >= 8 * min(height, width):
@@ -74,7 +74,7 @@ def test_sides_are_torchvisions_for_any_image(height, width, size, share):
     resize=st.sampled_from(["crop", "pad", "squash"]),
     channels=st.sampled_from([1, 3, 4]),
 )
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 def test_call_gives_the_window_for_any_image(height, width, size, resize, channels):
     preprocess = Preprocess(size, (0.5,) * channels, (0.5,) * channels, resize=resize)
     window = preprocess(noise(height, width, channels))

@@ -48,7 +48,7 @@ def test_both_forms_of_one_net_are_read_alike():
     assert flat(read(text_format.MessageToString(proto))) == flat(binary)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(name=st.text(max_size=20), means=st.lists(st.floats(width=32, allow_nan=False), max_size=4))
 def test_any_text_that_the_protobuf_library_prints_is_read_back(name, means):
     proto = PB.NetParameter(name=name)
@@ -106,7 +106,7 @@ def test_what_is_no_protobuf_text_is_refused_with_its_line(text, words, line):
     assert f"net.prototxt, line {line}" in str(caught.value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.text(alphabet="ab{}<>:[],;\"'#\n 01.-\\", max_size=40))
 def test_any_text_is_a_message_or_a_user_error(text):
     with contextlib.suppress(UserError):

@@ -48,7 +48,7 @@ def test_fields_that_nobody_asks_for_are_skipped():
     assert read(b"\x50\x01" + b"\x5a\x02ab" + b"\x61" + b"\0" * 8 + b"\x08\x07").last("i") == 7
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     name=st.text(max_size=20),
     dims=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=6),
@@ -90,7 +90,7 @@ def test_torn_and_wrong_bytes_are_one_clear_error(data, words):
     assert "file.bin" in str(caught.value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_a_message_or_a_user_error(data):
     with contextlib.suppress(UserError):

@@ -223,7 +223,7 @@ def test_the_ascii_form_is_named(tmp_path):
         load(tmp_path / "missing.t7")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(place=st.integers(0, len(BY_HAND) - 1), value=st.integers(0, 255), end=st.integers(0, len(BY_HAND)))
 def test_any_changed_byte_gives_a_thing_or_a_user_error(tmp_path_factory, place, value, end):
     content = bytearray(BY_HAND)

@@ -45,9 +45,9 @@ class Source:
         return []
 
 
-def entry(target=build, **facts) -> Entry:
+def entry(target=build, *, name: str = "net", **facts) -> Entry:
     module = f"{__name__}:{target.__name__}"
-    entry = Entry("model", "net", Offer(module, "a net", "arXiv:1", facts), Origin("x.models", "x-dist", "1"))
+    entry = Entry("model", name, Offer(module, "a net", "arXiv:1", facts), Origin("x.models", "x-dist", "1"))
     object.__setattr__(entry, "load", lambda: target)
     return entry
 
@@ -74,6 +74,18 @@ def test_row_says_where_the_default_weights_lie():
     assert row.to_dict()["license"] == "mit"
     assert row_of(entry(**facts), "net", sources=[("far", Source("v2"))], count=False).weights == "download"
     assert row_of(entry(), "net", sources=[], count=False).weights == "none"
+
+
+@pytest.mark.parametrize(("name", "known_as", "named"), [("net.v1", "net", True), ("net.2", "net.2", False)])
+def test_only_the_tag_of_its_weights_is_cut_from_a_name_with_a_dot(name, known_as, named):
+    asked = []
+
+    class Keeps(Source):
+        def locate(self, request):
+            asked.append((request.spec.name, request.named))
+
+    row_of(entry(name=name, records=(DEFAULT,)), name, sources=[("near", Keeps())], count=False)
+    assert asked == [(f"x/{known_as}", named)]
 
 
 def test_row_counts_parameters_only_where_asked_or_stated():

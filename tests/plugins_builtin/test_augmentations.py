@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zoo_plugins import augmentation_adapter as adapter
 from zoo_plugins import augmentation_ops as ops
@@ -119,7 +119,7 @@ def test_augmentation_gives_the_same_in_every_thread(kind):
     assert set(results) == {build(kind)(image, rng(11)).tobytes()}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(
     height=st.integers(1, 60),
     width=st.integers(1, 60),

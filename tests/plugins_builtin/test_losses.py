@@ -68,7 +68,7 @@ def test_loss_falls_as_the_right_answer_grows(kind):
     assert (kind()(better, targets) < kind()(logits, targets)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     kind=st.sampled_from(ALL),
     size=st.sampled_from([0.0, 1.0, 30.0, 100.0, 1e4]),

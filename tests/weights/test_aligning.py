@@ -71,7 +71,7 @@ def target(module):
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 def test_dataflow_finds_every_layer_whatever_the_order_and_the_names(seed):
     module = Residual()
     names = [layer.name for layer in target(module)]

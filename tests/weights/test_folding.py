@@ -63,7 +63,7 @@ def filled(source, module, image, **options):
     epsilons=st.tuples(st.sampled_from([1e-5, 1e-3, 0.1]), st.sampled_from([1e-5, 1e-3, 0.1])),
     seed=st.integers(0, 99),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_every_combination_of_bias_norm_and_epsilon_is_exact(bias, norm, own_bias, own_norm, epsilons, seed):
     source, compute = source_block(bias=bias, norm=norm, epsilon=epsilons[0], seed=seed)
     layers = [nn.Conv2d(3, 4, 3, padding=1, bias=own_bias)]

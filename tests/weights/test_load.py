@@ -94,7 +94,7 @@ def test_load_refuses_what_does_not_fit_and_changes_nothing(file, change, messag
     assert all(torch.equal(before[name], value) for name, value in target.state_dict().items())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_load_counts_every_difference(data):
     names = list(Net().state_dict())

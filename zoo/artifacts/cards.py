@@ -27,6 +27,15 @@ HUB_LICENSES = frozenset(
 )
 """Licences that the hub knows by these names; it takes any other as `other` with a name."""
 
+ONE_LABEL = {"accuracy": "accuracy", "macro_f1": "macro F1", "top5": "top 5"}
+SEVERAL_LABELS = {
+    "mean_average_precision": "mean average precision",
+    "micro_f1": "micro F1",
+    "macro_f1": "macro F1",
+    "accuracy": "all labels right",
+}
+"""Score to the heading of its column, with one label an image or several."""
+
 KNOWN_ORIGIN = frozenset({"run", "finished", "data", "weights", "scores", "published", "import", "plugins", "wrappers"})
 """What `origin` in zoo.json says of every model; whatever else stands there is shown as it is."""
 
@@ -64,8 +73,9 @@ def headline(saved: SavedModel) -> str:
     split = next((name for name in ("test", "val") if name in scores), None)
     parts = [f"{saved.model.name}" + (f" trained on {data}" if data else ""), f"{len(saved.classes)} classes"]
     if split is not None:
-        accuracy = dict(scores[split]).get("accuracy")
-        parts.append(f"{'test' if split == 'test' else 'validation'} accuracy {_share(accuracy)}")
+        found = dict(scores[split])
+        key, name = ("micro_f1", "micro F1") if "micro_f1" in found else ("accuracy", "accuracy")
+        parts.append(f"{'test' if split == 'test' else 'validation'} {name} {_share(found.get(key))}")
     imported = Provenance.from_origin(saved.origin)
     parts += [imported.line()] if imported is not None else []
     return ", ".join(" ".join(part.split()) for part in parts)
@@ -126,18 +136,17 @@ def _use(saved: SavedModel, address: str) -> str:
 def _scores(record: RunRecord | None) -> str:
     if record is None or not record.scores:
         return "## Scores\n\nNone were measured: no run trained this model."
+    columns = SEVERAL_LABELS if any("micro_f1" in found for found in record.scores.values()) else ONE_LABEL
     rows = [
         (
             {"val": "validation", "test": "test"}.get(split, split),
             f"{found['count']:,}",
-            _share(found.get("accuracy")),
-            _share(found.get("macro_f1")),
-            _share(found.get("top5")),
+            *(_share(found.get(key)) for key in columns),
             _number(found.get("loss")),
         )
         for split, found in record.scores.items()
     ]
-    table = _table(("split", "images", "accuracy", "macro F1", "top 5", "loss"), rows)
+    table = _table(("split", "images", *columns.values(), "loss"), rows)
     hint = "" if "test" in record.scores else " There were no test images: validation chose among epochs, so it is a"
     hint += "" if "test" in record.scores else " little too good."
     return f"## Scores\n\n{table}\n\nIn brackets: 95 % intervals.{hint}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from zoo.assembly.data import list_configured
 from zoo.assembly.outputs import log_loss, outputs_over
 from zoo.assembly.pinned import check_installed, recorded_wrappers
 from zoo.assembly.using import load_saved
-from zoo.config.compose import from_plain
-from zoo.config.run_config import Component
+from zoo.config.compose import configure, from_plain
 from zoo.contracts.data import DataSource
 from zoo.contracts.evaluation import Scores
 from zoo.contracts.importing import Provenance
@@ -24,14 +24,14 @@ from zoo.data.batches import Batches
 from zoo.data.listing import Listing
 from zoo.data.pack import pack
 from zoo.data.shorthand import source_name_for
-from zoo.errors import UserError, name_list
+from zoo.errors import UserError, name_list, raise_all
 from zoo.evaluation.metrics import score
 from zoo.plugins import Plugins
 from zoo.training.devices import keep_freed_memory, make_accelerator
 
 
 def evaluate_run(
-    folder: Path, plugins: Plugins, *, console: Console, data: str | None, split: str | None, device: str
+    folder: Path, plugins: Plugins, *, console: Console, data: Sequence[str] = (), split: str | None, device: str
 ) -> Scores:
     """Scores of a run's saved model.
 
@@ -39,7 +39,7 @@ def evaluate_run(
         folder: The run.
         plugins: What is installed.
         console: Says what is read.
-        data: Other labelled images (a path); None takes the run's own.
+        data: Other labelled images, in the words of `finetune` (`data=PATH`, `data.KEY=VALUE`); none: the run's own.
         split: Which split; None takes `test`, or all images of other data that have no splits.
         device: Where to compute.
 
@@ -51,17 +51,22 @@ def evaluate_run(
     imported = Provenance.from_origin(saved.origin)
     if imported is not None:
         console.say(imported.line())
-    if data is None and "published" in saved.origin:
+    if not data and "published" in saved.origin:
         raise UserError(
             "a published model does not say where its data lie",
             where=f"run={folder}",
             do=["give labelled images: data=PATH", f"the scores of its own data are in {folder / 'README.md'}"],
         )
-    record = RunRecord.load(RunFolder.open(folder).record) if data is None else None
+    record = None if data else RunRecord.load(RunFolder.open(folder).record)
     if record is not None:
         listing, source, options = _own_data(record, plugins, console=console)
     else:
-        listing, source, options = _other_data(str(data), plugins, saved=saved)
+        listing, source, options = _other_data(data, plugins, saved=saved)
+        if not any(sample.split for sample in source.samples()) and _was_trained_on(folder, listing):
+            console.say(
+                "warning: the run was trained on some of these images, and its scores on them are too good; without "
+                f"{data[0]} its own test images alone are scored"
+            )
     chosen = split or ("test" if "test" in listing.splits else "val")
     if chosen not in listing.splits:
         raise UserError(f"the data have no {chosen} images", where=f"split={chosen}", allowed=", ".join(listing.splits))
@@ -114,27 +119,47 @@ def _own_data(record: RunRecord, plugins: Plugins, *, console: Console) -> tuple
     return listing, source, dict(config.data.options)
 
 
-def _other_data(data: str, plugins: Plugins, *, saved: SavedModel) -> tuple[Listing, DataSource, dict[str, Any]]:
-    """All labelled images at a path, in the run's own classes; those without a split count as test."""
-    path = Path(data).expanduser()
-    component = Component("dataset", "data", source_name_for(path), {"path": str(path)})
-    source: DataSource = plugins.registry.get("dataset", component.name).build(**component.options)
+def _was_trained_on(folder: Path, listing: Listing) -> bool:
+    """Whether a run says that its data lie where these do."""
+    record = RunFolder(folder).record
+    used = RunRecord.load(record).data if record.is_file() else None
+    return used is not None and Path(used.location).resolve() == Path(listing.location).resolve()
+
+
+def _other_data(
+    words: Sequence[str], plugins: Plugins, *, saved: SavedModel
+) -> tuple[Listing, DataSource, dict[str, Any]]:
+    """All labelled images that the words mean, in the run's own classes; those without a split count as test."""
+    config = configure(words, plugins, source_for=source_name_for)
+    raise_all(
+        [
+            UserError(
+                f"data.{key} has no effect: all images are scored, as the run's own were seen",
+                where=f"data.{key}",
+                do="leave it out",
+            )
+            for key in config.data.common
+            if config.asked(f"data.{key}")
+        ]
+    )
+    where = words[0]
+    source: DataSource = plugins.registry.get("dataset", config.data.name).build(**config.data.own)
     if holds_arrays(source) != saved.preprocess.takes_numbers:
         kinds = ("images", "arrays of numbers")
         has, takes = kinds[holds_arrays(source)], kinds[saved.preprocess.takes_numbers]
-        raise UserError(f"the data are {has}; the run was trained on {takes}", where=f"data={data}")
+        raise UserError(f"the data are {has}; the run was trained on {takes}", where=where)
     samples = tuple(sorted(source.samples(), key=lambda sample: sample.key))
     if not samples:
-        raise UserError(f"no images in {source.location}", where=f"data={data}")
+        raise UserError(f"no images in {source.location}", where=where)
     unknown = sorted({label for sample in samples for label in sample.labels} - set(saved.classes))
     if unknown:
         raise UserError(
             f"{len(unknown)} labels that the run does not know: {', '.join(unknown[:5])}",
-            where=f"data={data}",
+            where=where,
             allowed=name_list(unknown[0], saved.classes),
         )
     if source.task is not saved.task:
-        raise UserError(f"the data are {source.task.value}, the run is {saved.task.value}", where=f"data={data}")
+        raise UserError(f"the data are {source.task.value}, the run is {saved.task.value}", where=where)
     placed = tuple(dataclasses.replace(sample, split=sample.split or "test") for sample in samples)
     listing = Listing(
         name=source.name,

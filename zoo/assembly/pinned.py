@@ -106,12 +106,17 @@ def say_wrappers(wrappers: Iterable[WrapperUse], say: Say) -> None:
         say(f"wrapper {use.kind} {use.name}: {use.target} of {use.plugin} ({use.distribution} {use.version})")
 
 
-def record_wrappers(session: Session, plan: Plan, *, task: Task) -> None:
-    """Says which wrappers act in this run, and writes them into its record."""
+def say_acting(session: Session, plan: Plan, *, task: Task) -> tuple[WrapperUse, ...]:
+    """Says which wrappers act where a plan is carried out."""
     recipe = [name for phase in plan.phases for name in phase.regularizers]
     acting = wrappers_of(session.config, session.registry, task=task, recipe=recipe)
     say_wrappers(acting, session.console.say)
-    session.update(wrappers=acting)
+    return acting
+
+
+def record_wrappers(session: Session, plan: Plan, *, task: Task) -> None:
+    """Says which wrappers act in this run, and writes them into its record."""
+    session.update(wrappers=say_acting(session, plan, task=task))
 
 
 def check_wrappers(record: RunRecord, config: FinetuneConfig, *, registry: Registry) -> None:

@@ -16,6 +16,7 @@ from zoo.assembly.data import eval_feed, open_data, pack_data, train_feed
 from zoo.assembly.label_warnings import AugmentationCheck, said_options
 from zoo.assembly.network import build_backbone, finish_network
 from zoo.assembly.numbers import refuse_arrays
+from zoo.assembly.pinned import say_acting
 from zoo.assembly.planning import make_plan
 from zoo.assembly.session import Session
 from zoo.assembly.start import open_scratch
@@ -91,6 +92,7 @@ def preview(
     model, found = build_backbone(config, session.registry, facts=facts, say=console.say)
     plan = make_plan(session, facts, model=model, pretrained=found is not None)
     console.say(f"plan    {plan.strategy}: {plan.reason}")
+    say_acting(session, plan, task=facts.task)
     phase = shown_phase(session, plan)
     preprocess = model.spec.preprocess
     bundle = pack_data(session, source, listing=listing, preprocess=preprocess)

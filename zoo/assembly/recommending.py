@@ -12,6 +12,7 @@ from zoo.artifacts.run_folder import RunFolder
 from zoo.assembly.console import Console
 from zoo.assembly.data import open_data
 from zoo.assembly.numbers import refuse_arrays
+from zoo.assembly.pinned import say_wrappers, used_wrappers
 from zoo.assembly.recommend.candidates import choose_candidates
 from zoo.assembly.recommend.halving import RULE
 from zoo.assembly.recommend.pool import Pool
@@ -84,6 +85,8 @@ def recommend(asked: Asked, plugins: Plugins, *, console: Console, folder: RunFo
     pool = _open_pool(session)
     for note in field.notes:
         console.say(f"        {note}")
+    acting = [("dataset", config.data.name), *(("model", one.full_name) for one in field.candidates)]
+    say_wrappers(used_wrappers(plugins.registry.get(kind, name) for kind, name in acting), console.say)
     console.say(f"compare {len(field.candidates)} networks on {len(pool.samples)} images, {FOLDS} folds")
     race = Race(
         session, pool, words=asked.words, candidates=field.candidates, budget_s=asked.budget_s, max_ms=asked.max_ms

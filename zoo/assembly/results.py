@@ -214,4 +214,4 @@ def _headline(scores: Scores) -> dict[str, Any]:
 
 
 def _headline_plain(values: dict[str, Any]) -> dict[str, Any]:
-    return {key: values[key] for key in ("count", "accuracy", "macro_f1", "loss") if key in values}
+    return {key: values[key] for key in ("count", "accuracy", "macro_f1", "micro_f1", "loss") if key in values}

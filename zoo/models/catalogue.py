@@ -85,8 +85,7 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
         UserError: It fits none; the nearest names are listed.
     """
     known = list(names)
-    wild = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
-    found = [name for name in known if fnmatch.fnmatchcase(name.lower(), wild.lower())]
+    found = _fitting(pattern, known)
     if not found:
         bare = pattern.strip("*?")
         raise UserError(
@@ -95,6 +94,11 @@ def matching(pattern: str, names: Iterable[str]) -> list[str]:
             do="`python -m zoo models` lists all; quote a pattern: 'resnet*'",
         )
     return found
+
+
+def _fitting(pattern: str, names: Iterable[str]) -> list[str]:
+    wild = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+    return [name for name in names if fnmatch.fnmatchcase(name.lower(), wild.lower())]
 
 
 def networks_matching(registry: Registry, pattern: str) -> list[tuple[str, Entry]]:
@@ -108,9 +112,11 @@ def networks_matching(registry: Registry, pattern: str) -> list[tuple[str, Entry
         UserError: It fits none; the nearest names are listed.
     """
     namespace, slash, bare = pattern.rpartition("/")
-    wanted, dot, tag = bare.partition(".")
+    names = registry.names("model")
+    whole = _fitting(bare, names)  # a dot may be part of a name
+    wanted, dot, tag = bare.partition(".") if not whole else (bare, "", "")
     found: list[tuple[str, Entry]] = []
-    for name in sorted(matching(wanted if dot else bare, registry.names("model")), key=_natural):
+    for name in sorted(whole or matching(wanted, names), key=_natural):
         for place, entry in enumerate(registry.owners("model", name)):
             if slash and entry.origin.namespace != namespace:
                 continue
@@ -185,7 +191,7 @@ def locate(
     """
     if entry.facts.get("saved_in"):  # a published model carries its own
         return ("published", Path(entry.facts["saved_in"])) if records else ("", None)
-    named = named or "." in entry.full_name.rpartition("/")[2]
+    named = named or bool(_named_tag(entry))
     request = WeightsRequest(_outline(entry), tuple(records[:1]), allow_network=False, named=named)
     for name, source in sources:
         path = source.locate(request)
@@ -196,10 +202,16 @@ def locate(
 
 def _outline(entry: Entry) -> ModelSpec:
     """A description that is enough to look weights up by name, without building the network."""
-    full_name = entry.full_name.partition(".")[0]
+    full_name = entry.full_name.removesuffix(f".{_named_tag(entry)}")
     library, _, arch = full_name.partition("/")
     blank = Preprocess(1, (0.0,), (1.0,))
     return ModelSpec(full_name, library, arch, "", 0, (), blank)
+
+
+def _named_tag(entry: Entry) -> str:
+    """The set of weights that the name of a network ends with, or "": any other dot is a part of the name."""
+    tag = next((record.tag for record in entry.facts.get("records", ())), "")
+    return tag if tag and entry.full_name.endswith(f".{tag}") else ""
 
 
 def _parameters(entry: Entry) -> int | None:

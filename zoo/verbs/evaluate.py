@@ -13,19 +13,30 @@ from zoo.verbs.arguments import read_arguments, usage
 
 KEYS = {
     "run": "DIR      a run folder; with data= also a saved model, a published model's name (ZOO_PATH), or hf:ORG/NAME",
-    "data": "PATH    other labelled images; without it, the run's own",
+    "data": "PATH    other labelled images, or a registered name; without it, the run's own",
     "split": "NAME   test, val or train (test where there is one)",
     "out": "DIR      where the report goes (report/evaluate below the run; for a model alone runs/evaluate-NAME)",
     "device": "auto  auto, cpu, cuda, mps",
 }
 
 
+MORE = """
+  also read as in finetune, with data=: what the source itself is told (data.label_column=species)
+"""
+
+
 def main(argv: Sequence[str]) -> int:
     """Prints the scores, and writes them with a confusion matrix."""
-    arguments = read_arguments("evaluate", argv, keys=KEYS, required=("run",))
+    about_data = [word for word in argv if word.startswith("data.")]
+    ours = [word for word in argv if word not in about_data]
+    arguments = read_arguments("evaluate", ours, keys=KEYS, required=("run",))
     if arguments is None:
-        sys.stdout.write(usage("evaluate", KEYS))
+        sys.stdout.write(usage("evaluate", KEYS) + MORE)
         return 0
+    data = arguments.get("data")
+    if about_data and data is None:
+        what = "the run's own data are read as they were"
+        raise UserError(f"{about_data[0]} has no effect: {what}", where=about_data[0], do="leave it out, or add data=")
     from zoo.assembly.console import Console
     from zoo.assembly.evaluating import evaluate_run
     from zoo.assembly.using import saved_folder
@@ -41,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         folder,
         plugins,
         console=console,
-        data=arguments.get("data"),
+        data=() if data is None else (f"data={data}", *about_data),
         split=split,
         device=arguments.get("device") or "auto",
     )

@@ -251,7 +251,7 @@ ODD = "a ,'\"[](){}=|&;$`\\\n\t#%*?!~é漢字🐈-_.+@:<>"
     ),
     file=st.text(ODD, min_size=1, max_size=12).filter(lambda n: not n.startswith(".")),
 )
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_folder_takes_any_name(tmp_path_factory, photo, names, file):
     root = tmp_path_factory.mktemp("odd")
     for i, name in enumerate(names):

@@ -134,7 +134,7 @@ ODD = "a ,'\"[](){}=|&;$`\\\n#%é漢🐈-_.+@:<>"
     name=st.text(ODD, min_size=1, max_size=16).filter(lambda n: n.strip(".") and n == n.strip("\r")),
     label=st.text(ODD, min_size=1).filter(lambda t: t.strip()),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_table_takes_any_name_and_label(tmp_path_factory, photo, name, label):
     import csv
 

@@ -45,7 +45,7 @@ def test_label_smoothing_commutes_with_mixup():
     torch.testing.assert_close(one.targets, other.targets)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(size=st.integers(1, 12), seed=st.integers(0, 2**40), alpha=st.floats(0.05, 5.0))
 def test_mixup_blends_images_and_targets_by_the_same_share(size, seed, alpha):
     """Each one-hot image becomes l e_i + (1 - l) e_q(i), so the share can be read off both."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from support.regularizing import generator, setting
 from torchvision.transforms import v2
@@ -22,7 +22,7 @@ def colours(count: int, height: int = 12, width: int = 10) -> torch.Tensor:
     return torch.arange(count, dtype=torch.float32)[:, None, None, None].expand(count, 3, height, width).clone()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     count=st.integers(1, 6),
     height=st.integers(1, 20),
@@ -31,6 +31,7 @@ def colours(count: int, height: int = 12, width: int = 10) -> torch.Tensor:
     alpha=st.floats(0.05, 5.0),
 )
 def test_cutmix_shares_targets_by_the_area_that_was_pasted(count, height, width, seed, alpha):
+    assume(height * width > 1)
     images, targets = colours(count, height, width), torch.arange(count)
     mixed = CutMix(alpha=alpha, p=1.0).change_batch(Batch(images, targets), generator(seed), count)
     shares = torch.stack([(mixed.images == i).float().mean((1, 2, 3)) for i in range(count)], dim=1)
@@ -123,7 +124,7 @@ def covered(batch: Batch, images: torch.Tensor) -> torch.Tensor:
     return (batch.images != images).all(dim=1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     size=st.tuples(st.integers(8, 40), st.integers(8, 40)),
     seed=st.integers(0, 2**40),
@@ -181,3 +182,8 @@ def test_erasing_fills_with_noise_or_the_mean():
 def test_erasing_of_images_without_a_pixel_to_cover_is_refused():
     with pytest.raises(UserError, match="no pixel"):
         RandomErasing().change_batch(Batch(torch.ones(2, 1, 1, 1), torch.arange(2)), generator(), 2)
+
+
+def test_cutmix_of_images_of_one_pixel_is_refused():
+    with pytest.raises(UserError, match="cutmix on images of one pixel has no effect"):
+        CutMix(p=0.1).change_batch(Batch(torch.ones(2, 2, 1, 1), torch.arange(2)), generator(), 2)
