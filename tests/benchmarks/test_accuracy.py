@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -24,12 +25,13 @@ def module(name: str, folder: Path = HOME):
         sys.path[:] = before
 
 
-common, sides, sets, tables, accuracy = (
+common, sides, sets, tables, accuracy, fewshot = (
     module("common", HOME / "opponents"),
     module("sides"),
     module("sets"),
     module("tables"),
     module("accuracy"),
+    module("fewshot"),
 )
 
 
@@ -194,3 +196,20 @@ def test_further_seeds_repeat_the_epochs_of_the_first_and_leave_no_seconds_in_th
     later += [row("loop", 1, ["a"], seconds=900) | {"as_first": True, "epochs": 3.5}]
     lines = tables.table([*rows, *later])
     assert [line.split("|")[5].strip() for line in lines[2:]] == ["100 (100 to 100)"] * 2
+
+
+def test_zoo_s_runs_of_another_result_are_taken_over_where_they_are_missing(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(accuracy, "RESULTS", tmp_path)
+    other = [row(tables.ZOO, 0, ["a"]), row(tables.ZOO, 1, ["b"]), row("plain loop", 1, [])]
+    (tmp_path / "clothing.json").write_text(json.dumps({"rows": other}))
+    assert accuracy.taken_over("clothing", [row(tables.ZOO, 0, [])]) == [other[1]]
+    assert accuracy.taken_over("nothing", []) == []
+
+
+def test_the_few_shot_opponent_has_the_seconds_of_zoo_s_slowest_side_on_the_same_images() -> None:
+    rows = [row(side, seed, [], seconds=s) | {"per_class": count} for side, seed, count, s in (
+        (tables.ZOO, 0, 100, 300.0), ("zoo lpft", 0, 100, 310.0), ("zoo probe", 1, 100, 900.0),
+        (tables.ZOO, 0, 5, 800.0), (fewshot.FASTAI, 0, 100, 999.0),
+    )]  # fmt: skip
+    assert fewshot.budget(rows, seed=0, count=100) == 310
+    assert fewshot.budget(rows, seed=2, count=100) == fewshot.LEAST_S
