@@ -86,6 +86,11 @@ class Entry:
         return f"{self.origin.namespace}/{self.name}"
 
     @property
+    def made_by(self) -> tuple[str, ...]:
+        """Its plugin with its version, then each wrapper with its own: what changes where the code behind it does."""
+        return (str(self.origin), *(f"{wrapper.target} of {wrapper.origin}" for wrapper in self.wrappers))
+
+    @property
     def summary(self) -> str:
         """One line of what it is."""
         return self.offer.summary
@@ -143,6 +148,14 @@ class Entry:
                 f"the options of {self.kind} {self.full_name!r} cannot be read: {type(error).__name__}: {error}\n"
                 f"  plugin:  {self.origin}"
             ) from error
+
+    def takes(self, option: str) -> bool:
+        """Whether its own signature has an option of this name.
+
+        Raises:
+            PluginError: Its options cannot be read.
+        """
+        return any(parameter.name == option for parameter in self.parameters())
 
     @property
     def claimed(self) -> frozenset[str]:

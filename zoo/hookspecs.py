@@ -43,7 +43,9 @@ def register_datasets(register: Register) -> None:
     Called: built once by each command that opens data, in each process. `samples` comes first. `read` is called, from
     several threads at once, for up to 200 images to learn their sizes and channels, then once for each image while the
     cache is written; with `data.cache=none` whenever an image is needed. A cache that is there is read instead: it is
-    found by `location` and by the key, size and time of each sample, so these must change where pixels do.
+    found by the plugin's version, the source's own options, `location`, and the key, size and time of each sample, so
+    one of these must change where pixels do. A source that keeps files of its own may have an argument `cache_dir`: it
+    is told where the user wants caches, or None.
     Shapes: an image is the bytes of a file that Pillow reads, or uint8[H, W, C] of any height and width, C one of 1, 3
     and 4, on the CPU. Numbers are float32[N, C, S, S], finite.
     Facts:

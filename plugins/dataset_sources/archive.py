@@ -99,6 +99,10 @@ class Archive:
         return self._tree.read(key) if self._reader is None else self._reader.read(key)
 
 
+UNZIPPED = "unzip it yourself, and give the .tar: nothing is written for that"
+"""How to do without a cache of compressed archives."""
+
+
 def open_archive(path: Path, *, cache: Path) -> Tree:
     """Lists the members of an archive.
 
@@ -235,15 +239,15 @@ def _unzipped(path: Path, opener: Callable[[Path], IO[bytes]], *, cache: Path) -
     if target.is_file():
         os.utime(target)
         return target
-    with cache_write_errors(cache):
+    with cache_write_errors(cache, without=UNZIPPED):
         folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f"{target.stem}.tmp-", dir=folder)
     try:
         with os.fdopen(handle, "wb") as out, opener(path) as source:
             while chunk := source.read(_COPY_BYTES):
-                with cache_write_errors(cache):
+                with cache_write_errors(cache, without=UNZIPPED):
                     out.write(chunk)
-            with cache_write_errors(cache):
+            with cache_write_errors(cache, without=UNZIPPED):
                 out.flush()
                 os.fsync(out.fileno())
         os.replace(temporary, target)

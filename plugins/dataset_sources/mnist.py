@@ -64,6 +64,7 @@ class Mnist:
 
     Args:
         path: A folder with the four idx files, with or without `.gz`; null takes the cache, or the network.
+        cache_dir: Folder of the cache; null takes the usual one.
     """
 
     name = "mnist"
@@ -71,7 +72,8 @@ class Mnist:
     classes = tuple("0123456789")
     notes: tuple[str, ...] = ()
 
-    def __init__(self, *, path: str | None = None) -> None:
+    def __init__(self, *, path: str | None = None, cache_dir: str | None = None) -> None:
+        self._cache = cache_root(cache_dir)
         self._folder = None if path is None else Path(path).expanduser()
         if self._folder is not None and not self._folder.is_dir():
             raise UserError(
@@ -121,7 +123,7 @@ class Mnist:
             UserError: It is not in the folder, or cannot be fetched.
         """
         if self._folder is None:
-            return fetched(f"{name}.gz", md5)
+            return fetched(f"{name}.gz", md5, cache=self._cache)
         for path in (self._folder / name, self._folder / f"{name}.gz"):
             if path.is_file():
                 return path
@@ -130,13 +132,13 @@ class Mnist:
         )
 
 
-def fetched(name: str, md5: str) -> Path:
+def fetched(name: str, md5: str, *, cache: Path) -> Path:
     """A file of MNIST in the cache; fetched where it is not there, or was changed.
 
     Raises:
         UserError: There is no way to fetch it, what came is something else, or the cache cannot be written.
     """
-    path = cache_root() / "mnist" / name
+    path = cache / "mnist" / name
     if path.is_file() and _md5(path.read_bytes()) == md5:
         return path
     ways = [

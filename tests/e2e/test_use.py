@@ -39,6 +39,20 @@ def test_evaluate_on_other_images_and_splits(trained, photos, tmp_path):
     assert "purple" in run_here("evaluate", f"run={trained}", f"data={other}", code=2).stderr
 
 
+def test_evaluate_from_another_folder_and_of_classes_that_changed(photos, tmp_path, monkeypatch):
+    shutil.copytree(photos, tmp_path / "own")
+    monkeypatch.chdir(tmp_path)
+    run_here("finetune", "data=own", *TINY, "train.epochs=1", "run.dir=run")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    asked = ("evaluate", f"run={tmp_path}/run")
+    assert f"images of {tmp_path}/own" in run_here(*asked).stderr
+    (tmp_path / "own" / "red").rename(tmp_path / "own" / "violet")
+    said = run_here(*asked, code=2).stderr
+    assert "1 labels that the run does not know: violet" in said
+    assert f"where:   {tmp_path}/own" in said
+
+
 def test_evaluate_reads_other_data_in_the_words_of_finetune(trained, photos, tmp_path):
     rows = [f"{photos}/{colour}/{number}.png,{colour}" for colour in ("red", "blue") for number in range(3)]
     (tmp_path / "new.csv").write_text("file,species\n" + "\n".join(rows) + "\n")

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 
 from zoo.assembly.numbers import refused_for_numbers
 from zoo.assembly.session import Session
-from zoo.config.run_config import Component, FinetuneConfig
+from zoo.assembly.sources import list_configured
+from zoo.config.run_config import FinetuneConfig
 from zoo.contracts.data import DataBundle, DataFacts, DataSource, Task
 from zoo.contracts.training import Augmentation, Phase
 from zoo.data import cache
 from zoo.data.audit import content_index, duplicates
 from zoo.data.batches import Batches
 from zoo.data.crops import growing_side
-from zoo.data.listing import Listing, list_images
+from zoo.data.listing import Listing
 from zoo.data.pack import pack
 from zoo.errors import UserError, raise_all
 from zoo.imaging.preprocess import Preprocess
-from zoo.registry import Registry
 
 
 def open_data(session: Session) -> tuple[DataSource, Listing, DataFacts]:
@@ -55,14 +55,6 @@ def _unbalanceable(config: FinetuneConfig, listing: Listing) -> list[UserError]:
         what = f"{key} has no effect: each class has {facts.smallest_class} training images"
         return [UserError(what, where=key, do="leave train.sampling out")]
     return []
-
-
-def list_configured(component: Component, registry: Registry) -> tuple[DataSource, Listing]:
-    """The source that a configuration names, and its images with the splits that the configuration means."""
-    source: DataSource = registry.get(component.kind, component.name).build(**component.own)
-    names = ("val_fraction", "test_fraction", "channels")
-    options = {name: component.options[name] for name in names}
-    return source, list_images(source, seed=component.options["split_seed"], **options)
 
 
 def pack_data(session: Session, source: DataSource, *, listing: Listing, preprocess: Preprocess) -> DataBundle:

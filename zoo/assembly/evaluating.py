@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from zoo.artifacts.record import RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.console import Console
-from zoo.assembly.data import list_configured
 from zoo.assembly.outputs import log_loss, outputs_over
 from zoo.assembly.pinned import check_installed, recorded_wrappers
+from zoo.assembly.sources import build_source, list_configured
 from zoo.assembly.using import load_saved
 from zoo.config.compose import configure, from_plain
 from zoo.contracts.data import DataSource
@@ -59,7 +59,7 @@ def evaluate_run(
         )
     record = None if data else RunRecord.load(RunFolder.open(folder).record)
     if record is not None:
-        listing, source, options = _own_data(record, plugins, console=console)
+        listing, source, options = _own_data(record, plugins, saved=saved, console=console)
     else:
         listing, source, options = _other_data(data, plugins, saved=saved)
         if not any(sample.split for sample in source.samples()) and _was_trained_on(folder, listing):
@@ -106,17 +106,36 @@ def _how_given(saved: SavedModel, *, own_split: str) -> str:
     return "at thresholds chosen on validation images"
 
 
-def _own_data(record: RunRecord, plugins: Plugins, *, console: Console) -> tuple[Listing, DataSource, dict[str, Any]]:
-    """The data and splits that the run was trained on, read as they were then.
+def _own_data(
+    record: RunRecord, plugins: Plugins, *, saved: SavedModel, console: Console
+) -> tuple[Listing, DataSource, dict[str, Any]]:
+    """The data and splits that the run was trained on, read as they were then, in the run's own classes.
 
     Raises:
-        UserError: A plugin that the run used is missing; the message says what to install.
+        UserError: A plugin that the run used is missing (the message says what to install), or the data now have
+            classes that the run does not know.
     """
     around_data = [use for use in record.wrappers or () if use.kind == "dataset"]
     check_installed((*record.components, *around_data), plugins, made="the run", say=console.say)
     config = from_plain(record.config, plugins, origins=record.origins)
     source, listing = list_configured(config.data, recorded_wrappers(around_data, plugins.registry, made="the run"))
-    return listing, source, dict(config.data.options)
+    _refuse_unknown(listing.classes, saved=saved, where=listing.location)
+    return dataclasses.replace(listing, classes=saved.classes), source, dict(config.data.options)
+
+
+def _refuse_unknown(labels: Iterable[str], *, saved: SavedModel, where: str) -> None:
+    """Refuses labels that the saved model has no output for.
+
+    Raises:
+        UserError: There are some.
+    """
+    unknown = sorted(set(labels) - set(saved.classes))
+    if unknown:
+        raise UserError(
+            f"{len(unknown)} labels that the run does not know: {', '.join(unknown[:5])}",
+            where=where,
+            allowed=name_list(unknown[0], saved.classes),
+        )
 
 
 def _was_trained_on(folder: Path, listing: Listing) -> bool:
@@ -143,7 +162,7 @@ def _other_data(
         ]
     )
     where = words[0]
-    source: DataSource = plugins.registry.get("dataset", config.data.name).build(**config.data.own)
+    source = build_source(config.data, plugins.registry)
     if holds_arrays(source) != saved.preprocess.takes_numbers:
         kinds = ("images", "arrays of numbers")
         has, takes = kinds[holds_arrays(source)], kinds[saved.preprocess.takes_numbers]
@@ -151,13 +170,7 @@ def _other_data(
     samples = tuple(sorted(source.samples(), key=lambda sample: sample.key))
     if not samples:
         raise UserError(f"no images in {source.location}", where=where)
-    unknown = sorted({label for sample in samples for label in sample.labels} - set(saved.classes))
-    if unknown:
-        raise UserError(
-            f"{len(unknown)} labels that the run does not know: {', '.join(unknown[:5])}",
-            where=where,
-            allowed=name_list(unknown[0], saved.classes),
-        )
+    _refuse_unknown((label for sample in samples for label in sample.labels), saved=saved, where=where)
     if source.task is not saved.task:
         raise UserError(f"the data are {source.task.value}, the run is {saved.task.value}", where=where)
     placed = tuple(dataclasses.replace(sample, split=sample.split or "test") for sample in samples)

@@ -46,6 +46,7 @@ def bank_of(
             "data": bundle.fingerprint,
             "weights": report.sha256,
             "model": session.config.model.name,
+            "made_by": session.registry.get("model", session.config.model.name).made_by,
             "options": {k: str(v) for k, v in session.config.model.options.items()},
             "preprocess": preprocess.to_dict(),
             "bf16": bf16,

@@ -9,6 +9,7 @@ from typing import Any
 from zoo.artifacts.record import ComponentUse, Environment, RunRecord
 from zoo.artifacts.run_folder import RunFolder
 from zoo.assembly.console import Console
+from zoo.assembly.full_paths import with_full_paths
 from zoo.assembly.pinned import check_installed, check_wrappers
 from zoo.assembly.session import Session, seconds_of
 from zoo.config.compose import from_plain, to_plain
@@ -22,6 +23,7 @@ def open_session(config: FinetuneConfig, plugins: Plugins, *, console: Console) 
     """A new run: makes its folder and writes down what was asked for."""
     if config.train.max_time is not None:
         seconds_of(config.train.max_time)
+    config = with_full_paths(config, plugins.registry)
     keep_freed_memory()
     accelerator = make_accelerator(config.train.device)
     threads = set_threads(config.train.threads)

@@ -14,6 +14,9 @@ from zoo.files import NO_ROOM
 LIMIT_BYTES = 50 * 2**30
 """How much the cache may hold; beyond it, what was not used for longest goes."""
 
+DECODE_ANEW = "data.cache=none, which decodes every image anew in every epoch"
+"""How to do without a cache of decoded images."""
+
 _STALE_S = 24 * 3600  # a temporary file that nobody has written to for a day was left by a run that was killed
 
 
@@ -28,8 +31,12 @@ def cache_root(cache_dir: str | os.PathLike[str] | None = None) -> Path:
 
 
 @contextlib.contextmanager
-def cache_write_errors(root: Path) -> Iterator[None]:
+def cache_write_errors(root: Path, *, without: str = DECODE_ANEW) -> Iterator[None]:
     """Gives a failure to write into the cache its message.
+
+    Args:
+        root: The cache folder.
+        without: How to do without it.
 
     Raises:
         UserError: The disk is full, or the folder may not be written to.
@@ -43,7 +50,7 @@ def cache_write_errors(root: Path) -> Iterator[None]:
             where=str(root),
             do=[
                 "data.cache_dir=PATH (or ZOO_CACHE=PATH), on a disk with more room",
-                "data.cache=none, which decodes every image anew in every epoch",
+                without,
             ],
         ) from error
 

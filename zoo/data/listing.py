@@ -33,6 +33,7 @@ class Listing:
         median_side_px: Median of the images' short sides, by the headers of some of them; the side of arrays.
         notes: One sentence for each thing that was decided for the user.
         arrays: The samples are arrays of numbers, and no images.
+        read_by: What decides which pixels a key stands for, beside the location: it tells caches apart.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Listing:
     median_side_px: int
     notes: tuple[str, ...] = ()
     arrays: bool = False
+    read_by: str = ""
 
     @property
     def splits(self) -> Mapping[str, NDArray[np.int64]]:

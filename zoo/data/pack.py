@@ -120,7 +120,7 @@ def read_images(
 
 
 def pack_key(listing: Listing, preprocess: Preprocess) -> str:
-    """Hash over where the images lie, their keys, sizes and times, and all that decides the pixels kept."""
+    """Hash over where the images lie, who reads them, their keys, sizes and times, and all that decides the pixels."""
     settings = {
         "format": FORMAT,
         "pixels": GENERATION,
@@ -130,7 +130,8 @@ def pack_key(listing: Listing, preprocess: Preprocess) -> str:
         "resize_px": preprocess.resize_px,
         "interpolation": preprocess.interpolation,
     }
-    digest = hashlib.sha256(json.dumps([os.path.abspath(listing.location), settings], sort_keys=True).encode())
+    whole = [os.path.abspath(listing.location), listing.read_by, settings]
+    digest = hashlib.sha256(json.dumps(whole, sort_keys=True).encode())
     for sample in listing.samples:
         digest.update(json.dumps([sample.key, sample.size_bytes, sample.mtime_ns]).encode("ascii"))
     return digest.hexdigest()[:32]

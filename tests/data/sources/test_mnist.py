@@ -111,6 +111,12 @@ def test_files_are_fetched_once_and_compared(served, tmp_path):
         Mnist().samples()
 
 
+def test_files_go_into_the_cache_that_was_asked_for(served, tmp_path):
+    assert len(Mnist(cache_dir=str(tmp_path / "asked")).samples()) == 160
+    assert len(list((tmp_path / "asked" / "mnist").iterdir())) == 4
+    assert not (tmp_path / "cache").exists()
+
+
 def test_other_content_is_refused_and_not_kept(served, tmp_path):
     for file in served.iterdir():
         file.write_bytes(b"something else")
