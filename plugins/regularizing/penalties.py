@@ -56,7 +56,7 @@ class _Penalty:
         """
         if self.on == "activity":
             features = self._features.take()
-            return self._measure(features.float()) / len(features)
+            return self._measure(features.float()) / max(1, len(features))  # one of several processes may have none
         measured = kernels(model.module) if self.on == "kernel" else biases(model.module)
         terms = [self._measure(parameter.float()) for parameter in measured]
         if not terms:

@@ -154,7 +154,7 @@ class _Pair:
     def take(self) -> list[Tensor]:
         """float32[] mean squared distances of the stages, once: keeping the outputs would keep the step's graph."""
         found = [
-            (self._outputs[path].float() - wanted.float()).square().mean()
+            _mean((self._outputs[path].float() - wanted.float()).square())
             for path, wanted in self._wanted.items()
             if path in self._outputs
         ]
@@ -169,6 +169,11 @@ class _Pair:
 
     def __getstate__(self) -> Mapping[str, Any]:
         return {"_frozen": None, "_outputs": {}, "_wanted": {}, "_handles": []}
+
+
+def _mean(values: Tensor) -> Tensor:
+    """Their mean, float32[]; 0 of none, as where one of several processes has no image of a batch."""
+    return values.mean() if values.numel() else values.sum()
 
 
 class _Keep:

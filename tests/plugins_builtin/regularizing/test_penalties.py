@@ -53,6 +53,15 @@ def test_penalty_on_biases_leaves_normalisation_out(model, kind, power):
     assert kind(factor=0.1, on="bias").penalty(model).item() == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("kind", [L1, L2])
+def test_penalty_on_activity_is_0_where_a_process_has_no_image_of_a_batch(model, kind):
+    penalty = kind(factor=0.1, on="activity")
+    penalty.change_model(model)
+    model.head.train()
+    model.head(torch.zeros(0, model.spec.feature_dim))
+    assert penalty.penalty(model).item() == 0.0
+
+
 @pytest.mark.parametrize(("kind", "power"), BOTH)
 def test_penalty_on_activity_is_divided_by_the_batch(model, images, kind, power):
     seen: list[torch.Tensor] = []

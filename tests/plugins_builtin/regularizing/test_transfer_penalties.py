@@ -19,6 +19,7 @@ from zoo.contracts.model import Model, ModelSpec
 from zoo.errors import UserError
 from zoo.imaging.preprocess import Preprocess
 from zoo.models.build import stages_from
+from zoo.models.freezing import set_train
 from zoo.training.loop import Loop
 
 TRANSFER = [L2SP, Delta]
@@ -108,6 +109,14 @@ def stage_maps(module: nn.Module, images: torch.Tensor) -> list[np.ndarray]:
     """Outputs of the stem's norm and of the block, computed without hooks."""
     stem = module.norm(module.conv(images))
     return [maps.detach().double().numpy() for maps in (stem, module.block(torch.relu(stem)))]
+
+
+def test_delta_is_0_where_a_process_has_no_image_of_a_batch(model):
+    delta = Delta(alpha=1.0, beta=0.0)
+    delta.change_model(model)
+    set_train(model.module, freeze_norm=True)
+    model.module(torch.zeros(0, 1, 8, 8))
+    assert delta.penalty(model).item() == 0.0
 
 
 def test_delta_matches_its_formula(model, images):
