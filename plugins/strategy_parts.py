@@ -63,6 +63,12 @@ class GradualUnfreezing(_FromProbe, NormKeepingRecipe):
     def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool = False) -> Plan:
         """A phase for each group of stages, from the head on."""
         last, count = len(first_stages(network, self.freeze_stages)), len(network.stages)
+        if not count:
+            raise UserError(
+                f"{network.name} has no stages that could be thawed one after the other",
+                where="strategy=gradual",
+                do=["strategy=lpft, to train everything behind a fitted head", "or strategy=full"],
+            )
         if last == count:
             raise UserError(
                 f"all {count} stages of {network.name} are frozen: nothing is left to thaw",
@@ -72,8 +78,9 @@ class GradualUnfreezing(_FromProbe, NormKeepingRecipe):
             )
         depths = [*range(count - self.stages_at_once, last, -self.stages_at_once), last]
         depths = depths if self.probe_first else [count, *depths]
+        epochs = self.passes(facts) / len(depths)
         phases = [
-            self.phase(facts, f"gradual-{k}", epochs=self.passes(facts) / len(depths), frozen=tuple(range(depth)))
+            self.keeping(facts, f"gradual-{k}", pretrained=pretrained, epochs=epochs, frozen=tuple(range(depth)))
             for k, depth in enumerate(depths, start=1)
         ]
         reason = f"{count - last} of {count} stages are thawed from the head on, {self.stages_at_once} with each phase"
@@ -113,7 +120,8 @@ class Surgical(_FromProbe, NormKeepingRecipe):
         frozen = tuple(number for number in range(stages) if number not in trained)
         names = ", ".join(network.stages[number] for number in trained)
         reason = f"of {stages} stages only the {self.which} are trained ({names}), and the head"
-        return Plan("surgical", self.after_probe(self.phase(facts, "surgical", frozen=frozen)), reason)
+        phase = self.keeping(facts, "surgical", pretrained=pretrained, frozen=frozen)
+        return Plan("surgical", self.after_probe(phase), reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +139,7 @@ class BiasOnly(_FromProbe, NormKeepingRecipe):
         """The head, then the biases with it."""
         if not network.biases:
             refuse_network(network, "bitfit", lacks="biases")
-        phase = self.phase(facts, "bitfit", parameters="bias")
+        phase = self.keeping(facts, "bitfit", pretrained=pretrained, parameters="bias")
         return Plan("bitfit", self.after_probe(phase), f"the biases of {network.name} are trained, and the head")
 
 
@@ -151,7 +159,7 @@ class NormOnly(_FromProbe, NormKeepingRecipe):
         """The head, then the norms with it."""
         if not network.norm_layers:
             refuse_network(network, "norm", lacks="normalisation layers")
-        phase = self.phase(facts, "norm", parameters="norm")
+        phase = self.keeping(facts, "norm", pretrained=pretrained, parameters="norm")
         reason = f"scales and shifts of {network.norm_layers} norms are trained, and the head"
         return Plan("norm", self.after_probe(phase), reason)
 

@@ -33,14 +33,15 @@ class FullFineTune(NormKeepingRecipe):
 
     freeze_stages: Count = 0
 
-    def training(self, facts: DataFacts, network: NetworkFacts) -> Phase:
+    def training(self, facts: DataFacts, network: NetworkFacts, *, pretrained: bool) -> Phase:
         """The phase in which everything is trained."""
-        return self.phase(facts, "finetune", frozen=first_stages(network, self.freeze_stages))
+        frozen = first_stages(network, self.freeze_stages)
+        return self.keeping(facts, "finetune", pretrained=pretrained, frozen=frozen)
 
     def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool = False) -> Plan:
         """One phase."""
         reason = "everything is trained from the start, with a fresh head"
-        return Plan("full", (self.training(facts, network),), reason)
+        return Plan("full", (self.training(facts, network, pretrained=pretrained),), reason)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +57,7 @@ class ProbeThenFineTune(FullFineTune):
     def plan(self, facts: DataFacts, *, network: NetworkFacts, pretrained: bool, must_train: bool = False) -> Plan:
         """Two phases."""
         reason = "the head is fitted on frozen features, then everything is trained"
-        return Plan("lpft", (FIT_HEAD, self.training(facts, network)), reason)
+        return Plan("lpft", (FIT_HEAD, self.training(facts, network, pretrained=pretrained)), reason)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,8 @@ class Recipe:
     Args:
         epochs: Passes over the training images in all phases together; `train.epochs` replaces it. auto: 4; of
             few and small pictures as many as come to 200 steps of 32 images, 40 at most.
-        lr_factor: Multiplies the optimizer's own rate.
+        lr_factor: Multiplies the rate that is registered for the optimizer; one that is given or measured is taken as
+            it is.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
         ema: Keep and validate a moving average of the weights.
         ema_decay: Its decay once ramped, in (0, 1).
@@ -112,14 +113,16 @@ class NormKeepingRecipe(StagedRecipe):
     """A recipe that trains parts in which there may be BatchNorm.
 
     Args:
-        freeze_norm: Keep BatchNorm's statistics: batches of a small data set are worse estimates.
+        freeze_norm: Keep BatchNorm's statistics: batches of a small data set are worse estimates. auto: where the
+            network is pretrained; from random values it has none to keep.
     """
 
-    freeze_norm: bool = True
+    freeze_norm: bool | Literal["auto"] = "auto"
 
-    def phase(self, facts: DataFacts, name: str, **parts: Any) -> Phase:
-        """As every recipe's, with or without the statistics that the network came with."""
-        return super().phase(facts, name, **{"freeze_norm": self.freeze_norm, **parts})
+    def keeping(self, facts: DataFacts, name: str, *, pretrained: bool, **parts: Any) -> Phase:
+        """A phase as of every recipe, with or without the statistics that the network came with."""
+        keeps = pretrained if self.freeze_norm == "auto" else self.freeze_norm
+        return self.phase(facts, name, freeze_norm=keeps, **parts)
 
 
 def first_stages(network: NetworkFacts, count: int, *, where: str = "strategy.freeze_stages") -> tuple[int, ...]:

@@ -50,6 +50,12 @@ def test_gradual_thaws_from_the_head_on(options, expected):
     assert len({phase.name for phase in found.phases}) == len(found.phases)  # metrics and curves go by name
 
 
+def test_gradual_without_stages_is_refused():
+    with pytest.raises(UserError, match="has no stages that could be thawed") as error:
+        plan("gradual", network=dataclasses.replace(NETWORK, stages=()))
+    assert error.value.where == "strategy=gradual"
+
+
 def test_gradual_that_would_thaw_nothing_is_refused():
     with pytest.raises(UserError, match="nothing is left to thaw") as error:
         plan("gradual", freeze_stages=5)
@@ -117,6 +123,15 @@ def test_parts_are_trained_behind_a_fitted_head_with_the_recipe_of_full(name):
         assert (phase.regularizers, phase.crop_scale, phase.freeze_norm) == (full.regularizers, full.crop_scale, True)
     assert found == plan(name)
     assert found.reason
+
+
+@pytest.mark.parametrize("name", ["full", "lpft", "gradual", "surgical", "bitfit", "norm"])
+def test_statistics_are_kept_where_the_network_brings_some(name):
+    def keeps(**parts) -> set[bool]:
+        return {phase.freeze_norm for phase in plan(name, **parts).phases if phase.kind == "train"}
+
+    assert (keeps(), keeps(pretrained=False)) == ({True}, {False})
+    assert (keeps(freeze_norm=False), keeps(freeze_norm=True, pretrained=False)) == ({False}, {True})
 
 
 TRAINED = [
