@@ -7,8 +7,16 @@ import dataclasses
 import pytest
 
 from zoo.assembly.network import SMALLEST_INPUT_PX, input_size
-from zoo.assembly.planning import asked_for_training, cannot_grow, with_epochs, without_effect
-from zoo.assembly.session import seconds_of
+from zoo.assembly.planning import (
+    asked_for_training,
+    cannot_grow,
+    cannot_keep_norms,
+    momentum_without_effect,
+    recipe_without_effect,
+    with_epochs,
+    without_effect,
+)
+from zoo.assembly.session import Session, seconds_of
 from zoo.config.compose import configure
 from zoo.contracts.data import DataFacts, Task
 from zoo.contracts.model import NetworkFacts
@@ -47,6 +55,76 @@ def test_without_effect_names_each_key_once(plugins):
     errors = without_effect(config, HEAD_ONLY)
     assert {error.where for error in errors} == {"optimizer=", "schedule=", "augmentations=[flip]"}
     assert without_effect(config, TRAINS) == []
+
+
+def test_steps_and_time_have_no_effect_on_a_probe_that_was_asked_for(plugins):
+    config = config_of(plugins, "strategy=probe", "train.batch_size=8", "train.max_time=1m")
+    assert {error.where for error in without_effect(config, HEAD_ONLY)} == {"train.batch_size", "train.max_time"}
+    limited = config_of(plugins, "train.max_time=1m")
+    assert asked_for_training(limited) == without_effect(limited, HEAD_ONLY) == []
+
+
+def session_of(plugins, *words) -> Session:
+    parts = dict.fromkeys(("console", "accelerator", "folder", "record"))
+    return Session(config_of(plugins, *words), plugins, **parts)
+
+
+@pytest.mark.parametrize(
+    ("words", "task", "said"),
+    [
+        (("strategy.lr_factor=3", "optimizer.lr=0.1"), Task.SINGLE_LABEL, "optimizer.lr=0.1 is taken as it is"),
+        (("strategy.lr_factor=3",), Task.SINGLE_LABEL, ""),
+        (("optimizer.lr=0.1",), Task.SINGLE_LABEL, ""),
+        (("strategy.label_smoothing=0.2",), Task.MULTI_LABEL, "where an image has one label"),
+        (("strategy.label_smoothing=0",), Task.MULTI_LABEL, ""),
+        (("strategy.label_smoothing=0.2", "loss=focal"), Task.SINGLE_LABEL, "takes class numbers only"),
+        (("strategy.label_smoothing=0.2", "regularizers=[label_smoothing]"), Task.SINGLE_LABEL, "stands in its place"),
+        (("strategy.label_smoothing=0.2", "regularizers=[mixup]"), Task.SINGLE_LABEL, ""),
+        (("strategy.ema_decay=0.9", "strategy.ema=false"), Task.SINGLE_LABEL, "keeps no average"),
+        (("strategy.ema_decay=0.9", "regularizers=[swa]"), Task.SINGLE_LABEL, "[swa] keeps the average"),
+        (("strategy.ema_decay=0.9", "regularizers=[dropout]"), Task.SINGLE_LABEL, ""),
+    ],
+)
+def test_options_of_the_recipe_that_something_else_leaves_unused_are_refused(plugins, words, task, said):
+    session = session_of(plugins, "strategy=full", *words)
+    facts = dataclasses.replace(FACTS, task=task)
+    plan = session.build(session.config.strategy).plan(facts, network=NETWORK, pretrained=True)
+    errors = recipe_without_effect(session, plan, task=task)
+    assert [(said in error.what, error.where == words[0].partition("=")[0]) for error in errors] == (
+        [(True, True)] if said else []
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (("optimizer=sgd", "optimizer.momentum=0.5"), "optimizer.momentum"),
+        (("optimizer=sgd", "optimizer.momentum=0.5", "schedule.momenta=null"), None),
+        (("optimizer=sgd",), None),
+        (("optimizer=adamw", "optimizer.betas=[0.8,0.99]"), "optimizer.betas"),
+        (("optimizer=adamw", "optimizer.betas=[0.95,0.99]"), None),
+        (("optimizer=adagrad", "schedule.momenta=[0.8,0.9]"), "schedule.momenta"),
+        (("optimizer=adagrad",), None),
+        (("optimizer=sgd", "schedule.momenta=[0.8,0.9]"), None),
+    ],
+)
+def test_one_momentum_is_asked_for_and_something_takes_it(plugins, words, where):
+    session = session_of(plugins, "schedule=one_cycle", *words)
+    errors = momentum_without_effect(session, TRAINS)
+    assert [error.where for error in errors] == [where] * bool(where)
+    assert all("schedule.momenta" in error.what + str(error.do) for error in errors)
+    assert momentum_without_effect(session, HEAD_ONLY) == []
+
+
+def test_batch_norms_from_random_values_have_no_statistics_to_keep(plugins):
+    def refused(name, *words, pretrained=False):
+        model = plugins.registry.get("model", name).build(classes=3, channels=3, image_size=32)
+        return [e.where for e in cannot_keep_norms(config_of(plugins, *words), model, pretrained=pretrained)]
+
+    words = ("strategy=full", "strategy.freeze_norm=true")
+    assert refused("resnet10t", *words) == ["strategy.freeze_norm"]
+    assert refused("resnet10t", *words, pretrained=True) == refused("zoo/lenet", *words) == []
+    assert refused("resnet10t", "strategy=full") == refused("resnet10t", words[0], "strategy.freeze_norm=auto") == []
 
 
 @pytest.mark.parametrize("name", ["full", "lpft"])

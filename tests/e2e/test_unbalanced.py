@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
-from support.e2e import TINY, run, run_here
+from support.e2e import TINY, metrics, run, run_here
 
 SHARES = np.array([0.3, 0.3, 0.25, 0.15])
 
@@ -78,6 +78,12 @@ def test_class_weights_on_even_classes_are_refused_before_anything_is_kept(tmp_p
     done = run_here("finetune", f"data={tmp_path / 'data'}", *TINY, *words, code=2)
     assert "every class has 6 training images, so it has no effect" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_balanced_accuracy_chooses_where_classes_are_shown_equally_often(tmp_path):
+    words = ("train.sampling=balanced", "train.epochs=0.1", f"run.dir={tmp_path / 'run'}")
+    run_here("finetune", "data=digits", *TINY, *words)
+    assert all("val_balanced_accuracy" in row for row in metrics(tmp_path / "run"))
 
 
 def test_rare_classes_are_not_made_up_for_twice(tmp_path):

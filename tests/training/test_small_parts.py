@@ -12,7 +12,15 @@ from torch import nn
 
 from zoo.contracts.training import RawBatch
 from zoo.errors import UserError
-from zoo.training.devices import Speeds, keep_freed_memory, make_accelerator, measure_speeds, set_threads
+from zoo.training.devices import (
+    Speeds,
+    _least_s,
+    has_bf16,
+    keep_freed_memory,
+    make_accelerator,
+    measure_speeds,
+    set_threads,
+)
 from zoo.training.inference import frozen_forward, run_over
 from zoo.training.warmup import DEFAULT_SHARE, with_warmup
 
@@ -35,31 +43,37 @@ class Watching(Flat):
 
 
 def test_warmup_rises_evenly_then_leaves_the_schedule_alone():
-    warmed = with_warmup(Flat(), share=0.2)
+    warmed = with_warmup(Flat(), share=0.2, steps=100)
     assert [warmed(p) for p in (0.0, 0.1, 0.2, 0.7, 1.0)] == pytest.approx([0.0, 0.25, 0.5, 0.5, 0.5])
 
 
 def test_warmup_auto_spares_a_schedule_that_rises_by_itself():
     rising = Rising()
-    assert with_warmup(rising, share="auto") is rising
-    assert with_warmup(Flat(), share="auto")(DEFAULT_SHARE / 2) == pytest.approx(0.25)
+    assert with_warmup(rising, share="auto", steps=100) is rising
+    assert with_warmup(Flat(), share="auto", steps=100)(DEFAULT_SHARE / 2) == pytest.approx(0.25)
     flat = Flat()
-    assert with_warmup(flat, share=0) is flat
+    assert with_warmup(flat, share=0, steps=100) is flat
+
+
+@pytest.mark.parametrize(("steps", "first"), [(1, 0.5), (19, 0.5), (20, 0.5), (21, 0.0)])
+def test_no_step_is_lost_to_a_warmup_that_would_be_over_with_it(steps, first):
+    warmed = with_warmup(Flat(), share=0.05, steps=steps)
+    assert (warmed(0.0), warmed(1 / steps)) == pytest.approx((first, 0.5 if steps < 21 else 0.5 / 21 / 0.05))
 
 
 @pytest.mark.parametrize(("schedule", "share"), [(Rising(), 0.1), (Flat(), 1.0), (Flat(), -0.1)])
 def test_warmup_refuses_what_makes_no_sense(schedule, share):
     with pytest.raises(UserError, match="warmup_share"):
-        with_warmup(schedule, share=share)
+        with_warmup(schedule, share=share, steps=100)
 
 
 def test_warmup_passes_on_what_a_schedule_has_and_nothing_more():
-    warmed = with_warmup(Watching(), share=0.1)
+    warmed = with_warmup(Watching(), share=0.1, steps=100)
     warmed.observe(3.0)
     assert warmed.schedule.seen == 3.0
     assert warmed.momentum(0.5) == 0.9
     assert not hasattr(warmed, "state_dict")
-    assert not hasattr(with_warmup(Flat(), share=0.1), "observe")
+    assert not hasattr(with_warmup(Flat(), share=0.1, steps=100), "observe")
 
 
 def test_measuring_leaves_the_network_as_it_was():
@@ -73,9 +87,31 @@ def test_measuring_leaves_the_network_as_it_was():
     assert all(parameter.grad is None for parameter in module.parameters())
 
 
-@pytest.mark.parametrize(("fp32", "bf16", "best"), [(1.0, 0.5, "bf16"), (1.0, 0.95, "fp32"), (1.0, 2.0, "fp32")])
+@pytest.mark.parametrize(
+    ("fp32", "bf16", "best"), [(1.0, 0.5, "bf16"), (1.0, 0.95, "fp32"), (1.0, 2.0, "fp32"), (1.0, None, "fp32")]
+)
 def test_bf16_must_win_clearly(fp32, bf16, best):
     assert Speeds(fp32, bf16).best == best
+
+
+def test_bf16_is_not_timed_where_it_is_not_asked_for():
+    assert measure_speeds(nn.Flatten(), torch.zeros(2, 3, 4, 4), train=False, bf16=False, repeats=1).bf16_s is None
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_bf16_that_a_gpu_only_emulates_does_not_count(monkeypatch, real):
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda including_emulation=True: including_emulation or real)
+    assert has_bf16(torch.device("cuda")) is real
+    assert has_bf16(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cuda", 3), ("mps", 3), ("cpu", 0)])
+def test_a_step_on_an_accelerator_is_waited_for(monkeypatch, device, expected):
+    waited = []
+    monkeypatch.setattr("torch.cuda.synchronize", waited.append)
+    monkeypatch.setattr("torch.mps.synchronize", lambda: waited.append("mps"))
+    _least_s(lambda: None, 2, torch.device(device))
+    assert len(waited) == expected
 
 
 def test_devices_that_are_not_there_are_refused():

@@ -23,6 +23,7 @@ from zoo.data.listing import Listing
 from zoo.data.pack import pack
 from zoo.errors import UserError, raise_all
 from zoo.imaging.preprocess import Preprocess
+from zoo.training.passes import seed_of
 
 
 def open_data(session: Session) -> tuple[DataSource, Listing, DataFacts]:
@@ -113,9 +114,12 @@ def train_feed(
     preprocess: Preprocess,
     batch_size: int,
     phase: Phase,
+    trained_before: int = 0,
     indices: NDArray[np.int64] | None = None,
 ) -> Batches:
     """Shuffled training images: the recipe's crop and mirror, then the user's augmentations in their order.
+
+    A phase that follows another shows them in other orders and with other draws, by a seed of its own.
 
     Args:
         session: Its configuration lists the augmentations.
@@ -123,6 +127,7 @@ def train_feed(
         preprocess: The network's own.
         batch_size: Images a step.
         phase: The stretch of training whose recipe it is.
+        trained_before: How many of the plan's phases before it train the network.
         indices: These images instead, in their order: each as the same epoch of training would show it.
     """
     return Batches(
@@ -130,7 +135,7 @@ def train_feed(
         bundle.splits["train"] if indices is None else indices,
         preprocess=preprocess,
         batch_size=batch_size,
-        seed=session.config.train.seed,
+        seed=seed_of(session.config.train.seed, trained_before) if trained_before else session.config.train.seed,
         sampling=session.config.train.sampling if indices is None else "none",
         crop_scale=None if bundle.facts.arrays else phase.crop_scale,
         flip=phase.flip and not bundle.facts.arrays,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 import torch
@@ -92,10 +93,10 @@ def setting_of(
     )
 
 
-def make_schedule(session: Session) -> Schedule:
-    """The schedule, behind its warm-up."""
+def make_schedule(session: Session, *, steps: int) -> Schedule:
+    """The schedule of a phase of so many steps, behind its warm-up."""
     component = session.config.schedule
-    return with_warmup(session.build(component), share=component.options["warmup_share"])
+    return with_warmup(session.build(component), share=component.options["warmup_share"], steps=steps)
 
 
 def make_optimizer(session: Session, model: Model, *, phase: Phase) -> torch.optim.Optimizer:
@@ -108,6 +109,14 @@ def make_optimizer(session: Session, model: Model, *, phase: Phase) -> torch.opt
     groups = parameter_groups(model, float(lr), stage_decay=phase.stage_decay, weight_decay=decay)
     built: torch.optim.Optimizer = session.build(component, params=groups, lr=float(lr))
     return built
+
+
+def momentum_option(session: Session) -> Literal["momentum", "betas"] | None:
+    """The option of the chosen optimizer that a schedule's momentum stands for, where it has one."""
+    stand_in = [nn.Parameter(torch.zeros(2, 2))]
+    built: torch.optim.Optimizer = session.build(session.config.optimizer, params=stand_in, lr=UNKNOWN_LR)
+    group = built.param_groups[0]
+    return "momentum" if "momentum" in group else "betas" if "betas" in group else None
 
 
 def make_regularizers(

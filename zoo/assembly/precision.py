@@ -7,6 +7,7 @@ import dataclasses
 import json
 import platform
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,7 @@ from zoo.errors import UserError
 from zoo.features.bank import bank_key
 from zoo.files import write_json
 from zoo.models.freezing import set_train
-from zoo.training.devices import Speeds, all_agree, measure_speeds
+from zoo.training.devices import Speeds, all_agree, has_bf16, measure_speeds
 
 _MEASURED_BATCH = 8
 
@@ -36,27 +37,43 @@ class PrecisionChoice:
             return precision == "bf16"
         key = "train_precision" if train else "eval_precision"
         if key not in self.session.measured:
-            speeds = self._remembered(key) or self._measure(train=train)
-            (speeds,) = all_agree([speeds], self.session.accelerator)
-            self._remember(key, speeds)
-            self.session.measured[key] = speeds.best
-            self.session.measured[f"{key}_s"] = {"fp32": round(speeds.fp32_s, 4), "bf16": round(speeds.bf16_s, 4)}
+            self.session.measured[key] = self._speeds(key, train=train, bf16=has_bf16(self.device)).best
         return bool(self.session.measured[key] == "bf16")
 
     def eval_s_per_image(self) -> float:
-        """Seconds that an image takes without gradients, in float32; 0 where it was never measured."""
-        speeds = self.session.measured.get("eval_precision_s", {"fp32": 0.0})
-        return float(speeds["fp32"]) / _MEASURED_BATCH
+        """Seconds that an image takes without gradients in float32, as scores are computed whatever trains.
+
+        Where the precision was given, nothing else measures: then it is done here, in float32 alone.
+        """
+        if self.session.config.train.precision == "auto":
+            self.bf16(train=False)
+            key = "eval_precision"
+        else:
+            key = "eval_fp32"
+            if f"{key}_s" not in self.session.measured:
+                self._speeds(key, train=False, bf16=False)
+        return float(self.session.measured[f"{key}_s"]["fp32"]) / _MEASURED_BATCH
+
+    def _speeds(self, key: str, *, train: bool, bf16: bool) -> Speeds:
+        """As an earlier run on this machine measured them, or measured now; the same in all processes."""
+        here = self._remembered(key) or self._measure(train=train, bf16=bf16)
+        speeds: Speeds = all_agree([here], self.session.accelerator)[0]
+        self._remember(key, speeds)
+        seconds = {"fp32": speeds.fp32_s, "bf16": speeds.bf16_s}
+        self.session.measured[f"{key}_s"] = {name: None if s is None else round(s, 4) for name, s in seconds.items()}
+        return speeds
 
     def _speeds_file(self, key: str) -> Path:
         """Where the speeds of this network on this machine are kept: a second run must choose as the first did."""
-        facts = {
+        facts: dict[str, Any] = {
             "model": self.session.config.model.name,
             "options": {name: str(value) for name, value in self.session.config.model.options.items()},
             "preprocess": self.model.spec.preprocess.to_dict(),
             "machine": [platform.node(), platform.machine(), str(self.device), torch.get_num_threads()],
             "torch": torch.__version__,
         }
+        if self.device.type != "cpu":  # what earlier versions kept there was no time, or one that was not waited for
+            facts["version"] = 2
         return cache_root(self.session.config) / "speeds" / f"{bank_key(facts)}-{key}.json"
 
     def _remembered(self, key: str) -> Speeds | None:
@@ -71,10 +88,7 @@ class PrecisionChoice:
             with contextlib.suppress(UserError):
                 write_json(self._speeds_file(key), dataclasses.asdict(speeds))
 
-    def _measure(self, *, train: bool) -> Speeds:
-        if self.device.type == "cuda":
-            fits = torch.cuda.is_bf16_supported()
-            return Speeds(1.0, 0.5 if fits else 2.0)
+    def _measure(self, *, train: bool, bf16: bool) -> Speeds:
         preprocess = self.model.spec.preprocess
         images = torch.zeros(_MEASURED_BATCH, preprocess.channels, preprocess.size, preprocess.size, device=self.device)
         images = images.contiguous(memory_format=torch.channels_last)
@@ -82,4 +96,4 @@ class PrecisionChoice:
             set_train(self.model.module, freeze_norm=True)
         else:
             self.model.module.eval()
-        return measure_speeds(self.model.module, images, train=train, repeats=2)
+        return measure_speeds(self.model.module, images, train=train, bf16=bf16, repeats=2)

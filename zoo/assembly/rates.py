@@ -39,23 +39,25 @@ def measures_rate(options: Mapping[str, Any], facts: Mapping[str, Any], *, pretr
 def settle_rate(session: Session, loop: Loop, *, phase: Phase, index: int) -> None:
     """Gives the loop the measured rate, where it is one; a resumed run takes the one that it began with.
 
+    It is taken as it is: the test ran with the phase's own parameters, so that the strategy's factor is in it.
+
     Raises:
         UserError: The test found none, and none is registered.
     """
     component = session.config.optimizer
     facts = session.facts(component)
     planned = loop.counters.planned_steps
-    if not measures_rate(component.options, facts, pretrained=loop.job.pretrained, steps=planned):
-        return
     key = f"lr {index} {phase.name}"
     if key not in session.measured:
+        if not measures_rate(component.options, facts, pretrained=loop.job.pretrained, steps=planned):
+            return
         with session.console.stage("learning rate"):
             steps = min(STEPS, max(FEWEST_STEPS, int(SHARE * planned)))
             curve = range_test(loop.job, loop.passes, steps=steps)
         session.measured[key] = _chosen(session, curve, registered=facts.get("lr"), phase=phase)
         if session.main and curve.rates:
             _write_curve(curve, session.folder.report / f"learning-rate-{phase.name}", chosen=session.measured[key])
-    loop.scale_rates(float(session.measured[key]) * phase.lr_factor / max(loop.base_lrs))
+    loop.scale_rates(float(session.measured[key]) / max(loop.base_lrs))
 
 
 def _write_curve(curve: RangeCurve, stem: Path, *, chosen: float) -> None:
@@ -66,12 +68,14 @@ def _write_curve(curve: RangeCurve, stem: Path, *, chosen: float) -> None:
 
 
 def _chosen(session: Session, curve: RangeCurve, *, registered: float | None, phase: Phase) -> float:
-    """The rate, said in a line."""
+    """The rate, said in a line; the registered one times the strategy's factor where the test found none."""
     if curve.chosen is not None:
         session.console.say(
             f"lr      {curve.chosen:.2g} for {phase.name}, measured over {len(curve.rates)} steps: {curve.rule} "
             f"(report/learning-rate-{phase.name}.png)"
         )
+        if session.config.asked("strategy.lr_factor"):
+            session.console.say("        strategy.lr_factor does not act on it: it is for the registered rate")
         return curve.chosen
     if registered is None:
         raise UserError(
@@ -79,5 +83,8 @@ def _chosen(session: Session, curve: RangeCurve, *, registered: float | None, ph
             where="optimizer.lr",
             do=["give one: optimizer.lr=0.001", "scale the inputs, or add normalisation to the network"],
         )
-    session.console.say(f"lr      {registered:.2g}, the registered one: measuring failed, {curve.rule}")
-    return registered
+    rate = registered * phase.lr_factor
+    session.console.say(
+        f"lr      {rate:.2g}, the registered one times {phase.lr_factor:g}: measuring failed, {curve.rule}"
+    )
+    return rate

@@ -102,6 +102,7 @@ def reopen_session(path: Path, plugins: Plugins, *, console: Console) -> Session
     accelerator = make_accelerator(config.train.device)
     set_threads(measured["threads"])
     measured["seconds_before"] = sum(record.timings.values())
+    console.seconds.update(record.timings)  # what is timed from here on is added
     session = Session(config, plugins, console, accelerator, folder, record, measured, resumed=True)
     if session.main:
         _cut_metrics(session)

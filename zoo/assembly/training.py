@@ -20,6 +20,7 @@ from zoo.contracts.data import DataBundle
 from zoo.contracts.evaluation import Outputs
 from zoo.contracts.model import LoadReport, Model
 from zoo.contracts.training import Phase, Plan, Regularizer, Setting
+from zoo.errors import Interrupted
 from zoo.evaluation.average_precision import average_precisions
 from zoo.evaluation.metrics import accuracy_of, balanced_accuracy_of
 from zoo.features.heads import fit_head
@@ -27,7 +28,7 @@ from zoo.features.probe import Labelled
 from zoo.models.adapters import with_adapters
 from zoo.models.freezing import frozen_parts, set_train, share_trained
 from zoo.training.checkpoints import Checkpoints
-from zoo.training.job import Counters, Job, Limits, Validation
+from zoo.training.job import Counters, Job, Limits, Validation, planned_steps
 from zoo.training.loop import Loop
 from zoo.training.passes import seed_of
 
@@ -132,6 +133,7 @@ class Trainer:
             now = loop.counters
             session.told.tell(PhaseStarted(phase, index, step=now.step, steps=now.planned_steps))
             counters = loop.run()
+            stop = index + 1 < len(plan.phases) and loop.asked_to_stop()
         self.carried = None if job.settles else counters
         if job.settles and counters.best_step == 0:
             session.console.say(
@@ -144,6 +146,8 @@ class Trainer:
             session.console.say(f"        stopped after step {counters.step}: {counters.stopped}")
             session.measured["stopped"] = {**session.measured.get("stopped", {}), phase.name: counters.stopped}
             session.update()
+        if stop:
+            raise Interrupted(f"stopped after phase {phase.name!r}; the state is saved")
         return counters.step
 
     def _say_what_is_trained(self, phase: Phase, model: Model) -> None:
@@ -169,13 +173,14 @@ class Trainer:
             preprocess=model.spec.preprocess,
             batch_size=self.batch_size,
             phase=phase,
+            trained_before=sum(earlier.kind == "train" for earlier in plan.phases[:index]),
         )
         return Job(
             model=model,
             phase=phase,
             feed=feed,
             optimizer=make_optimizer(session, model, phase=phase),
-            schedule=make_schedule(session),
+            schedule=make_schedule(session, steps=planned_steps(phase, feed)),
             loss=loss,
             regularizers=regularizers,
             normalise=model.spec.preprocess.normalise,
@@ -196,7 +201,7 @@ class Trainer:
                 deadline=self._training_deadline(plan, index),
             ),
             index=index,
-            start_is_candidate=index > 0 and self.carried is None,
+            start_is_candidate=index > 0 and _settles(plan, index - 1),
             settles=_settles(plan, index),
             pretrained=self.pretrained,
             told=session.told,
@@ -205,15 +210,13 @@ class Trainer:
     def _training_deadline(self, plan: Plan, index: int) -> float | None:
         """When a phase should be over: the time that is left is shared among the phases to come by their epochs.
 
-        That is the time to the run's deadline less what the last validation, the scores and saving will take, as far as
-        is known.
+        That is the time to the run's deadline less what the last validation, the scores and saving will take.
         """
         deadline = self.session.deadline
         if deadline is None:
             return None
         splits = self.bundle.splits
         images = 2 * len(splits["val"]) + len(splits.get("test", ()))
-        self.precision.bf16(train=False)
         now, end = time.monotonic(), deadline - _SAVING_S - images * self.precision.eval_s_per_image()
         to_come = sum(phase.epochs for phase in plan.phases[index:])
         return end if end < now else now + (end - now) * plan.phases[index].epochs / to_come
@@ -229,17 +232,18 @@ class Trainer:
     def validate(self, loss: nn.Module) -> Validation:
         """Mean loss and accuracy on the validation images, and what chooses between epochs.
 
-        Where the loss makes up for rare classes, the balanced accuracy chooses: the plain one would take the epoch that
-        knows the common classes best. With several labels an image it is the mean average precision: thresholds are
-        chosen later.
+        Where the loss or the sampling makes up for rare classes, the balanced accuracy chooses: the plain one would
+        take the epoch that knows the common classes best. With several labels an image it is the mean average
+        precision: thresholds are chosen later.
         """
+        balancing = self.session.config.train.sampling == "balanced" or getattr(loss, "balance", None) is not None
         outputs = self.outputs("val", loss, bf16=self.precision.bf16(train=False))
         accuracy = accuracy_of(outputs)
         if outputs.targets.ndim == 2:
             ranked = average_precisions(outputs.logits, outputs.targets > 0.5)
             if not np.isnan(ranked).all():
                 return Validation(outputs.loss, accuracy, "mean_average_precision", float(np.nanmean(ranked)))
-        elif getattr(loss, "balance", None) is not None:
+        elif balancing:
             return Validation(outputs.loss, accuracy, "balanced_accuracy", balanced_accuracy_of(outputs))
         return Validation(outputs.loss, accuracy)
 
@@ -266,6 +270,8 @@ def _head_only(plan: Plan, *, stages: int) -> bool:
 
 
 def _settles(plan: Plan, index: int) -> bool:
-    """Whether a phase ends with its best weights: not where another one goes on training the same network."""
+    """Whether a phase ends with its best weights: not where one that trains hands the same network to another one."""
     then = plan.phases[index + 1 : index + 2]
+    if plan.phases[index].kind != "train":
+        return True
     return not then or then[0].kind != "train" or any(phase.adapters for phase in (plan.phases[index], *then))

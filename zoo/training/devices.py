@@ -25,15 +25,15 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 
 @dataclass(frozen=True)
 class Speeds:
-    """Seconds a step (the least of a few) in both precisions, and which was taken."""
+    """Seconds a step (the least of a few) in both precisions; None for bf16 where it was not measured."""
 
     fp32_s: float
-    bf16_s: float
+    bf16_s: float | None
 
     @property
     def best(self) -> Precision:
         """bf16 must win by a tenth: it costs digits."""
-        return "bf16" if self.bf16_s < 0.9 * self.fp32_s else "fp32"
+        return "bf16" if self.bf16_s is not None and self.bf16_s < 0.9 * self.fp32_s else "fp32"
 
 
 def make_accelerator(device: str) -> Accelerator:
@@ -120,13 +120,29 @@ def set_threads(threads: int | Literal["auto"]) -> int:
     return count
 
 
-def measure_speeds(module: nn.Module, images: torch.Tensor, *, train: bool, repeats: int = 3) -> Speeds:
+def has_bf16(device: torch.device) -> bool:
+    """Whether a device computes in bfloat16 itself; a GPU before Ampere only emulates it."""
+    return device.type != "cuda" or bool(torch.cuda.is_bf16_supported(including_emulation=False))
+
+
+def finish(device: torch.device) -> None:
+    """Waits for what was only handed to an accelerator."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def measure_speeds(
+    module: nn.Module, images: torch.Tensor, *, train: bool, bf16: bool = True, repeats: int = 3
+) -> Speeds:
     """Times a few steps in both precisions on this network and machine.
 
     Args:
         module: The network on its device; its parameters and statistics are not changed.
         images: float32[B, C, S, S].
         train: Whether a backward pass belongs to the step.
+        bf16: Whether to time bfloat16 too.
         repeats: Timed steps of each; one more goes first, uncounted.
     """
     device = images.device
@@ -139,12 +155,12 @@ def measure_speeds(module: nn.Module, images: torch.Tensor, *, train: bool, repe
             module.zero_grad(set_to_none=True)
 
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
-    fp32 = _least_s(lambda: step(torch.float32), repeats, device)
-    bf16 = _least_s(lambda: step(torch.bfloat16), repeats, device)
+    fp32_s = _least_s(lambda: step(torch.float32), repeats, device)
+    bf16_s = _least_s(lambda: step(torch.bfloat16), repeats, device) if bf16 else None
     with torch.no_grad():
         for name, buffer in module.named_buffers():
             buffer.copy_(kept[name])
-    return Speeds(fp32, bf16)
+    return Speeds(fp32_s, bf16_s)
 
 
 def _least_s(step: Callable[[], None], repeats: int, device: torch.device) -> float:
@@ -152,8 +168,7 @@ def _least_s(step: Callable[[], None], repeats: int, device: torch.device) -> fl
     for count in range(repeats + 1):
         start = time.perf_counter()
         step()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
+        finish(device)
         if count:
             times.append(time.perf_counter() - start)
     return min(times)  # other work on the machine only ever adds

@@ -18,6 +18,11 @@ from zoo.training.checkpoints import Checkpoints
 from zoo.training.inference import Normalise
 
 
+def planned_steps(phase: Phase, feed: Feed) -> int:
+    """Steps of a phase before a time budget shortens it, at least one."""
+    return max(1, math.ceil(phase.epochs * feed.steps_per_epoch))
+
+
 class Validation(NamedTuple):
     """What the validation images say of the network.
 

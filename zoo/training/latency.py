@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from zoo.training.devices import finish
+
 WARM_UP = 3
 LEAST_RUNS, MOST_RUNS = 10, 50
 ENOUGH_S = 1.0
@@ -32,21 +34,13 @@ def median_latency_ms(module: nn.Module, image: torch.Tensor) -> float:
         for count in range(WARM_UP + MOST_RUNS):
             before = time.perf_counter()
             module(image)
-            _finish(image.device)
+            finish(image.device)
             after = time.perf_counter()
             if count >= WARM_UP:
                 times.append(after - before)
             if len(times) >= LEAST_RUNS and after - start > ENOUGH_S:
                 break
     return 1000 * statistics.median(times)
-
-
-def _finish(device: torch.device) -> None:
-    """Waits for what was only handed to an accelerator."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def machine_name(device: torch.device) -> str:

@@ -23,7 +23,7 @@ from zoo.contracts.callbacks import BatchReady, CheckpointSaved, StepEnded, Vali
 from zoo.contracts.training import RawBatch, StepView
 from zoo.errors import Interrupted, UserError, ZooError
 from zoo.training.devices import all_agree
-from zoo.training.job import Counters, InLoop, Job, Validation
+from zoo.training.job import Counters, InLoop, Job, Validation, planned_steps
 from zoo.training.passes import Passes
 from zoo.training.second_pass import second_pass
 from zoo.training.tally import Step, Tally
@@ -35,8 +35,7 @@ class Loop:
     def __init__(self, job: Job) -> None:
         self.job = job
         self.steps_per_epoch = job.feed.steps_per_epoch
-        planned = max(1, math.ceil(job.phase.epochs * self.steps_per_epoch))
-        self.counters = Counters(phase=job.index, planned_steps=planned)
+        self.counters = Counters(phase=job.index, planned_steps=planned_steps(job.phase, job.feed))
         self.module = job.model.module
         self.prepared, self.optimizer = job.accelerator.prepare(self.module, job.optimizer)
         self.base_lrs = [float(group["lr"]) for group in job.optimizer.param_groups]
@@ -243,7 +242,7 @@ class Loop:
     def _stop_if_asked(self) -> None:
         """Ends the run, with its state saved, where the user asked for it and there is something left to do."""
         c = self.counters
-        if c.step < c.planned_steps and self._asked_to_stop():
+        if c.step < c.planned_steps and self.asked_to_stop():
             self._save("last")
             raise Interrupted(f"stopped after step {c.step} of {c.planned_steps}; the state is saved")
 
@@ -333,7 +332,7 @@ class Loop:
             fits = int(told.min())
         c.planned_steps = max(c.step, min(c.planned_steps, fits))
 
-    def _asked_to_stop(self) -> bool:
+    def asked_to_stop(self) -> bool:
         """Whether any process was interrupted; all must agree, or they would wait for each other for ever."""
         if self.job.accelerator.num_processes == 1:
             return self._stop_asked

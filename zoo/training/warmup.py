@@ -40,8 +40,16 @@ class WarmUp:
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
 
-def with_warmup(schedule: Schedule, *, share: float | Literal["auto"]) -> Schedule:
+def with_warmup(schedule: Schedule, *, share: float | Literal["auto"], steps: int) -> Schedule:
     """The schedule behind a warm-up; `auto` gives it one where it has none of its own.
+
+    Where the first step would be the whole warm-up there is none: at rate 0 that step would be lost, and it may be the
+    only one.
+
+    Args:
+        schedule: The schedule itself.
+        share: Share of the phase that the rise takes, or `auto`.
+        steps: Steps of the phase.
 
     Raises:
         UserError: The share is out of range, or asked for where the schedule warms up by itself.
@@ -57,4 +65,4 @@ def with_warmup(schedule: Schedule, *, share: float | Literal["auto"]) -> Schedu
         )
     if not 0 <= share < 1:
         raise UserError(f"schedule.warmup_share={share}", where="schedule.warmup_share", allowed="0 to below 1")
-    return schedule if share == 0 else WarmUp(schedule, share=share)
+    return schedule if share * steps <= 1 else WarmUp(schedule, share=share)
