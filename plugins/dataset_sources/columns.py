@@ -42,6 +42,16 @@ class TableOptions:
     label_separator: str = "|"
     multi_label: bool | Literal["auto"] = "auto"
 
+    def __post_init__(self) -> None:
+        """Refuses what no table can be read with."""
+        if not self.label_separator:
+            raise UserError(
+                "data.label_separator is empty: nothing stands between two labels",
+                where="data.label_separator",
+                allowed="one or more characters",
+                do=["'data.label_separator=\" \"' for a space", "data.multi_label=false, where an image has one label"],
+            )
+
 
 @dataclass(frozen=True)
 class ChosenColumns:

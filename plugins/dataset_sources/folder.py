@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -86,7 +86,7 @@ def list_folders(tree: Tree) -> FolderListing:
     """Reads classes and splits off the folders' names.
 
     Raises:
-        UserError: There is no image, no class folder, or one split has two folders.
+        UserError: There is no image, no class folder, one split has two folders, or a folder may be a split or a class.
     """
     images = [info for info in tree.files if PurePosixPath(info.path).suffix.lower() in SUFFIXES]
     if not images:
@@ -96,7 +96,9 @@ def list_folders(tree: Tree) -> FolderListing:
     if prefix:
         notes.append(f"took the contents of its only folder {'/'.join(prefix)!r}")
     depth = len(prefix)
-    split_of = _split_folders(images, depth)
+    inside = _folders_inside(images, depth)
+    split_of = _split_folders(inside)
+    notes += [] if split_of else _class_named_train(inside)
     class_depth = depth + 1 if split_of else depth
     samples, loose, elsewhere = [], 0, Counter[str]()
     for info in images:
@@ -138,25 +140,60 @@ def _wrapper(images: Sequence[FileInfo]) -> list[str]:
         prefix.append(only)
 
 
-def _split_folders(images: Sequence[FileInfo], depth: int) -> dict[str, str]:
-    """Folder name to split, or nothing where the folders are classes.
-
-    A class may well be called `train`: it is a split only if it holds folders and stands alone, or beside val or test.
-    """
-    names: dict[str, bool] = {}
+def _folders_inside(images: Sequence[FileInfo], depth: int) -> dict[str, set[str]]:
+    """Folder name to the names of the folders in it, for the folders that hold images."""
+    inside: dict[str, set[str]] = {}
     for info in images:
         parts = info.path.split("/")
         if len(parts) > depth + 1:
-            names[parts[depth]] = names.get(parts[depth], False) or len(parts) > depth + 2
-    splits = {name: SPLIT_NAMES[name.lower()] for name in names if name.lower() in SPLIT_NAMES}
-    trains = [name for name, split in splits.items() if split == "train" and names[name]]
-    if not trains or (len(names) > len(splits) == 1):
+            inside.setdefault(parts[depth], set()).update(parts[depth + 1 : -1][:1])
+    return inside
+
+
+def _split_folders(inside: Mapping[str, set[str]]) -> dict[str, str]:
+    """Folder name to split, or nothing where the folders are classes.
+
+    A class may well be called `train`: it is a split only if it holds folders and stands alone, or beside val or test.
+
+    Raises:
+        UserError: One split has two folders, or `train` stands beside a folder that is divided as it is.
+    """
+    splits = {name: SPLIT_NAMES[name.lower()] for name in inside if name.lower() in SPLIT_NAMES}
+    trains = [name for name, split in splits.items() if split == "train" and inside[name]]
+    if not trains:
+        return {}
+    if len(inside) > len(splits) == 1:
+        _refuse_unknown_split(inside, train=trains[0])
         return {}
     twice = [split for split, count in Counter(splits.values()).items() if count > 1]
     if twice:
         named = ", ".join(repr(name) for name in sorted(splits) if splits[name] == twice[0])
         raise UserError(f"the folders {named} all mean the split {twice[0]!r}", do="merge them, or move one away")
     return splits
+
+
+def _refuse_unknown_split(inside: Mapping[str, set[str]], *, train: str) -> None:
+    """Raises UserError where a folder beside `train` holds the same folders: both would become classes."""
+    for name in sorted(set(inside) - {train}):
+        both = inside[train] & inside[name]
+        if len(both) > 1 or (both and both in (inside[train], inside[name])):
+            shared = ", ".join(map(repr, sorted(both)[:5]))
+            raise UserError(
+                f"the folders {train!r} and {name!r} hold folders of the same names ({shared}): is {name!r} a split?",
+                where="data.path",
+                allowed=f"splits: {', '.join(SPLIT_NAMES)}",
+                do=[
+                    f"rename {name!r} to val or test, or move it away",
+                    f"or give {train!r} another name, if it is a class",
+                ],
+            )
+
+
+def _class_named_train(inside: Mapping[str, set[str]]) -> list[str]:
+    """A note where a class looks like a split: it is called `train` and holds folders."""
+    named = [name for name, inner in inside.items() if SPLIT_NAMES.get(name.lower()) == "train" and inner]
+    others = ", ".join(map(repr, sorted(set(inside) - set(named))[:5]))
+    return [f"took {name!r} as a class, and not as a split: beside it lie {others}" for name in named]
 
 
 def _ignored_note(files: Iterable[FileInfo]) -> list[str]:

@@ -9,6 +9,7 @@ import io
 import itertools
 import json
 import threading
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,14 +33,14 @@ class Rows(Protocol):
         columns: Names of its columns.
         embedded: Those that hold image bytes.
         count: Number of rows.
-        first_line: What a reader of the file would call row 0, for messages.
+        numbers: What a reader of the file would call each row, for messages: in text files its line.
     """
 
     path: str
     columns: tuple[str, ...]
     embedded: frozenset[str]
     count: int
-    first_line: int
+    numbers: Sequence[int]
 
     def column(self, name: str) -> list[Any]:
         """The values of a column: text, numbers, lists of these, or None."""
@@ -62,7 +63,7 @@ def open_rows(tree: Tree, path: str) -> Rows:
 
 
 class TextRows:
-    """A CSV file (comma, semicolon or tab, by its first line), or JSON lines. UTF-8."""
+    """A CSV file (comma, semicolon or tab, by its first line), or JSON lines. UTF-8; blank lines are passed over."""
 
     embedded: frozenset[str] = frozenset()
 
@@ -78,7 +79,7 @@ class TextRows:
         except OSError as error:
             raise UserError(f"the table cannot be read: {error}", where=self._where) from error
         is_json = PurePosixPath(path).suffix.lower() == ".jsonl"
-        self.first_line = 1 if is_json else 2
+        self.numbers: Sequence[int] = ()
         self._values = self._parse_json(text) if is_json else self._parse_csv(text)
         self.columns = tuple(self._values)
         self.count = len(next(iter(self._values.values()), []))
@@ -98,30 +99,33 @@ class TextRows:
         raise NotImplementedError
 
     def _parse_csv(self, text: str) -> dict[str, list[Any]]:
-        first = text.partition("\n")[0]
+        first = text.lstrip("\r\n ").partition("\n")[0]
         delimiter = max(",;\t", key=first.count)
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
         try:
-            rows = [row for row in reader if row]
+            read = [(reader.line_num, row) for row in reader if any(value.strip() for value in row)]
         except csv.Error as error:
             raise UserError(
                 f"the table cannot be read: {error}", where=f"{self._where}, line {reader.line_num}"
             ) from error
-        header = [name.strip() for name in rows[0]] if rows else []
+        header = [name.strip() for name in read[0][1]] if read else []
         if len(set(header)) < len(header):
             twice = sorted(name for name, count in collections.Counter(header).items() if count > 1)
             raise UserError(f"the table has two columns named {twice[0]!r}", where=self._where)
-        for number, row in enumerate(rows[1:]):
+        self.numbers = [number for number, _ in read[1:]]
+        rows = [row for _, row in read[1:]]
+        for number, row in zip(self.numbers, rows, strict=True):
             if len(row) != len(header):
                 raise UserError(
-                    f"row {number + self.first_line} has {len(row)} values, the first line has {len(header)}",
+                    f"row {number} has {len(row)} values, the first line has {len(header)}",
                     where=self._where,
                     do="put values that contain a comma into double quotes",
                 )
-        return {name: [row[i] for row in rows[1:]] for i, name in enumerate(header)}
+        return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
     def _parse_json(self, text: str) -> dict[str, list[Any]]:
         objects: list[dict[str, Any]] = []
+        numbers: list[int] = []
         for number, line in enumerate(text.split("\n"), start=1):
             if not line.strip():
                 continue
@@ -132,14 +136,14 @@ class TextRows:
             if not isinstance(value, dict):
                 raise UserError(f"line {number} is no JSON object", where=self._where, allowed='{"path": ..., ...}')
             objects.append(value)
+            numbers.append(number)
+        self.numbers = numbers
         names = dict.fromkeys(name for value in objects for name in value)
         return {name: [value.get(name) for value in objects] for name in names}
 
 
 class ParquetRows:
     """A parquet file; images may lie in it as bytes or as `{bytes, path}`, as the Hugging Face hub has them."""
-
-    first_line = 0
 
     def __init__(self, tree: Tree, path: str) -> None:
         import pyarrow as pa
@@ -157,6 +161,7 @@ class ParquetRows:
         self.columns = tuple(self._schema.names)
         self.embedded = frozenset(field.name for field in self._schema if _holds_bytes(field.type))
         self.count = self._metadata.num_rows
+        self.numbers: Sequence[int] = range(self.count)
         ends = [self._metadata.row_group(i).num_rows for i in range(self._metadata.num_row_groups)]
         self._starts = [0, *itertools.accumulate(ends)]
         self._lock = threading.Lock()

@@ -200,7 +200,7 @@ class TableReader:
         file_info = self._tree.find(table.path)
         digits = len(str(max(table.count - 1, 0)))
         for row in range(table.count):
-            place = f"{where}, row {row + table.first_line}"
+            place = f"{where}, row {table.numbers[row]}"
             texts = self._labels(labels[row], names, where=place)
             if texts is None:
                 gathered.unlabelled += 1

@@ -72,6 +72,29 @@ def test_folder_whose_class_is_called_train(tmp_path, fill):
 def test_folder_whose_nested_class_is_called_train_beside_others(tmp_path, fill):
     source = Folder(path=str(fill(tmp_path, {"train/steam": 3, "car": 3})))
     assert set(labels(source).values()) == {"train", "car"}
+    assert source.notes == ("took 'train' as a class, and not as a split: beside it lie 'car'",)
+
+
+@pytest.mark.parametrize("name", ["dev", "eval", "holdout", "unlabeled"])
+def test_folder_asks_what_a_folder_is_that_is_divided_as_train_is(tmp_path, fill, name):
+    fill(tmp_path, {"train/cat": 2, "train/dog": 2, f"{name}/cat": 1, f"{name}/dog": 1, f"{name}/cow": 1})
+    with pytest.raises(
+        UserError, match=rf"'train' and '{name}' hold .* \('cat', 'dog'\): is '{name}' a split"
+    ) as caught:
+        Folder(path=str(tmp_path)).samples()
+    assert f"rename {name!r} to val or test, or move it away" in str(caught.value)
+
+
+@pytest.mark.parametrize("inside", [("cat",), ("cat", "cow")])
+def test_folder_asks_where_all_folders_of_one_are_in_the_other(tmp_path, fill, inside):
+    fill(tmp_path, {"Train/cat": 2, **{f"dev/{name}": 1 for name in inside}})
+    with pytest.raises(UserError, match="'Train' and 'dev'"):
+        Folder(path=str(tmp_path)).samples()
+
+
+def test_folder_of_classes_with_one_inner_name_in_common(tmp_path, fill):
+    source = Folder(path=str(fill(tmp_path, {"train/old": 2, "train/new": 2, "car/old": 2, "car/red": 2})))
+    assert set(labels(source).values()) == {"train", "car"}
 
 
 def test_folder_with_unlabelled_test_images(tmp_path, fill):

@@ -198,6 +198,20 @@ def test_table_error_names_the_row(folder):
         csv_table(folder, "path,label\nimg/0.png,cat\nimg/1.png,\n")
 
 
+def test_table_counts_blank_lines_where_it_names_a_row(folder):
+    with pytest.raises(UserError, match=r"labels\.csv, row 6"):
+        csv_table(folder, "\npath;label\n\nimg/0.png;cat\n ; \nimg/1.png;\n")
+    with pytest.raises(UserError, match="row 4 has 1 values"):
+        csv_table(folder, "path,label\nimg/0.png,cat\n,\nimg/1.png\n")
+    with pytest.raises(UserError, match=r"m\.jsonl, row 3"):
+        csv_table(folder, '{"path": "img/0.png", "label": "cat"}\n\n{"path": "img/1.png"}\n', name="m.jsonl")
+
+
+def test_table_passes_over_rows_of_empty_cells(folder):
+    source = csv_table(folder, "path,label\nimg/0.png,cat\n,\n , \nimg/1.png,dog\n")
+    assert [row[:2] for row in rows(source)] == [("img/0.png", ("cat",)), ("img/1.png", ("dog",))]
+
+
 def test_table_refuses_what_is_not_utf8(folder):
     (folder / "labels.csv").write_bytes(b"path,label\nimg/0.png,caf\xe9\n")
     with pytest.raises(UserError, match="not UTF-8"):
@@ -248,6 +262,12 @@ def test_table_separator_makes_it_multi_label(folder):
 def test_table_other_separator(folder):
     source = csv_table(folder, "path,label\nimg/0.png,cat;black\n", label_separator=";", image_column="path")
     assert rows(source)[0][1] == ("black", "cat")
+
+
+def test_table_refuses_an_empty_separator(folder):
+    with pytest.raises(UserError, match="label_separator is empty") as caught:
+        csv_table(folder, "path,label\nimg/0.png,cat\n", label_separator="")
+    assert 'data.label_separator=" "' in str(caught.value)
 
 
 def test_table_multi_label_by_option(folder):
