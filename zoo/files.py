@@ -178,6 +178,13 @@ def write_error(error: OSError, path: Path, *, keys: str = "run.dir=, output=") 
     )
 
 
+def listing_error(error: OSError, folder: str | os.PathLike[str]) -> UserError:
+    """The message for a folder of the user's that cannot be listed."""
+    return UserError(
+        f"folder {os.fspath(folder)!r} cannot be listed: {error.strerror}", do="make it readable, or move it elsewhere"
+    )
+
+
 def temporary_name(name: str) -> str:
     """A hidden name in the same folder that no other process uses. Long names are cut: file systems take 255 bytes."""
     stem = name.encode("utf-8", "surrogateescape")[:200].decode("utf-8", "ignore")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from zoo.errors import UserError
+from zoo.files import listing_error
 
 _JUNK = frozenset(("__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information"))
 """Names that operating systems and network disks leave in users' folders, in lower case."""
@@ -140,9 +140,7 @@ def _walk(root: Path) -> Iterator[tuple[os.stat_result | None, str]]:
             with os.scandir(full) as found:
                 entries = [entry for entry in found if not is_junk(entry.name)]
         except OSError as error:
-            raise UserError(
-                f"folder {full!r} cannot be listed: {error.strerror}", do="make it readable, or move it elsewhere"
-            ) from error
+            raise listing_error(error, full) from error
         if folder:
             yield None, folder
         for entry in entries:

@@ -57,6 +57,26 @@ def test_a_folder_lists_a_dangling_link_as_a_row(tmp_path):
     assert names(tmp_path) == [str(tmp_path / "gone.jpg")]
 
 
+def test_a_folder_lists_a_link_to_itself_as_a_row(tmp_path):
+    (tmp_path / "self.jpg").symlink_to(tmp_path / "self.jpg")
+    assert names(tmp_path) == [str(tmp_path / "self.jpg")]
+
+
+def test_a_folder_with_one_that_cannot_be_listed_is_a_user_error(tmp_path, monkeypatch):
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "closed" / "b.png")
+    real = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="closed' cannot be listed: Permission denied"):
+        names(tmp_path)
+
+
 @pytest.mark.parametrize("others", [0, 3])
 def test_a_folder_without_images_is_a_user_error(tmp_path, others):
     for number in range(others):

@@ -54,6 +54,8 @@ def test_folders_that_are_folders(tmp_path, names):
         ("x.PARQUET", "cat/1.png", "dog/1.png"),
         ("labels.csv", "images/1.png"),
         ("labels.csv", "1.png"),
+        ("labels.csv", "train/1.png", "train/.ipynb_checkpoints/1.png"),
+        ("labels.csv", "train/1.png", "data/.cache.parquet"),
         ("labels.csv", "classes.tsv", "train/1.png", "test/1.png"),
     ],
 )
@@ -99,6 +101,20 @@ def test_path_that_may_not_be_read(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(UserError, match="may not be read"):
         source_name_for(tmp_path / "a.csv")
+
+
+def test_folder_in_it_that_cannot_be_listed(tmp_path, monkeypatch):
+    make(tmp_path, "labels.csv", "train/cat/1.png")
+    real = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("train"):
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="train' cannot be listed: Permission denied"):
+        source_name_for(tmp_path)
 
 
 def test_odd_names(tmp_path):

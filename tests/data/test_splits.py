@@ -267,7 +267,14 @@ def test_assign_splits_validation_from_train_keeps_groups_whole():
 
 def test_assign_splits_one_group_for_everything_cannot_be_split():
     samples = [Sample(f"{i}", ("ab"[i % 2],), None, "the only one") for i in range(20)]
-    with pytest.raises(UserError, match="too few"):
+    with pytest.raises(UserError, match=r"20 images lie in 1 \('the only one'\)") as caught:
+        assign_splits(samples, task=SINGLE, seed=0)
+    assert "data.group_column=null" in str(caught.value)
+
+
+def test_assign_splits_one_group_a_class_cannot_be_split():
+    samples = [Sample(f"{i}", ("ab"[i % 2],), None, f"patient {i % 2}") for i in range(20)]
+    with pytest.raises(UserError, match=r"lie in 2 \('patient 0', 'patient 1'\), and no class has two"):
         assign_splits(samples, task=SINGLE, seed=0)
 
 

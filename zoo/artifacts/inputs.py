@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Union
 import numpy as np
 
 from zoo.errors import UserError
+from zoo.files import listing_error
 from zoo.imaging.decode import SUFFIXES, BadImage
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def list_images(images: ImageLike | Sequence[ImageLike]) -> list[ImageInput]:
     keeps its order, and its paths are not looked up here: what is missing gets a row that says so.
 
     Raises:
-        UserError: A path that is not there, a folder or a pattern without images, or a value that is no image.
+        UserError: A path that is not there, a folder that cannot be listed, a folder or a pattern without images, or
+            a value that is no image.
     """
     if isinstance(images, str | os.PathLike):
         return [_from_path(path) for path in _expand(os.fspath(images))]
@@ -134,16 +136,19 @@ def _in_folder(folder: str) -> list[str]:
 
 
 def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[str]:
-    status = os.stat(folder)
-    if (status.st_dev, status.st_ino) in seen:
-        return
-    seen.add((status.st_dev, status.st_ino))
-    with os.scandir(folder) as entries:
-        listed = sorted(entries, key=lambda entry: entry.name)
+    try:
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            return
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(folder) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        raise listing_error(error, folder) from error
     for entry in listed:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        if os.path.isdir(entry.path):  # which a link to itself is not, while `entry.is_dir()` would fail at it
             yield from _walk(entry.path, seen)
         else:
             yield entry.path

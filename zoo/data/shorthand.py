@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from zoo.errors import UserError, name_list
+from zoo.files import listing_error
 
 _TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 _ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".zip")
@@ -20,8 +21,8 @@ def source_name_for(path: Path) -> str:
     class folders. Every other folder is read as class folders.
 
     Raises:
-        UserError: There is no such path (the nearest names beside it are listed), it cannot be read, or its ending
-            means nothing.
+        UserError: There is no such path (the nearest names beside it are listed), it or a folder in it cannot be read,
+            or its ending means nothing.
     """
     if str(path).startswith("hf:") and not path.exists():
         raise UserError(
@@ -49,17 +50,30 @@ def source_name_for(path: Path) -> str:
 
 
 def _folder_kind(path: Path) -> str:
-    visible = [entry for entry in os.scandir(path) if not entry.name.startswith(".")]
+    visible = _visible(path)
     inner = path / "data"
     names = [entry.name.lower() for entry in visible]
-    below = [name.lower() for name in os.listdir(inner)] if inner.is_dir() else []
+    below = [entry.name.lower() for entry in _visible(inner)] if inner.is_dir() else []
     if any(name.endswith(".parquet") for name in names + below):
         return "table"
     tables = [name for name in names if name.endswith(_TABLES) and not name.startswith("classes.")]
     class_folders = [entry.name for entry in visible if entry.is_dir() and entry.name.lower() not in _SPLITS]
     split_folders = [entry.path for entry in visible if entry.is_dir() and entry.name.lower() in _SPLITS]
-    nested = any(entry.is_dir() for folder in split_folders for entry in os.scandir(folder))
+    nested = any(entry.is_dir() for folder in split_folders for entry in _visible(folder))
     return "table" if len(tables) == 1 and len(class_folders) < 2 and not nested else "folder"
+
+
+def _visible(folder: str | Path) -> list[os.DirEntry[str]]:
+    """What lies in a folder, without dot files.
+
+    Raises:
+        UserError: It cannot be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise listing_error(error, folder) from error
 
 
 def _not_there(path: Path) -> UserError:

@@ -61,7 +61,7 @@ def assign_splits(
 
     Raises:
         UserError: Some samples have a split and others do not; a group lies in two splits; no train split; a fraction
-            out of range, or for a split that is given; too few images for a validation split.
+            out of range, or for a split that is given; too few images, or groups, for a validation split.
     """
     given = _given(samples)
     _check_groups(samples)
@@ -73,12 +73,29 @@ def assign_splits(
     assigned = tuple(replace(sample, split=made.get(sample.key, sample.split)) for sample in samples)
     counts = Counter(made.values())
     if not counts["val"] and "val" in fractions:
-        raise UserError(
-            f"{len(pool)} images are too few to set some aside for validation: every one is the only one of its class",
-            allowed="two images in at least one class",
-            do="add images, or give validation images of your own in a folder val/",
-        )
+        raise _none_to_spare(pool)
     return Assigned(assigned, (_note(fractions, counts, seed=seed, grouped=any(s.group is not None for s in pool)),))
+
+
+def _none_to_spare(pool: Sequence[Sample]) -> UserError:
+    """The error where training can give nothing to validation: too few images, or too few groups of them."""
+    groups = sorted({sample.group for sample in pool if sample.group is not None})
+    if groups:
+        named = ", ".join(map(repr, groups[:5])) + (" ..." if len(groups) > 5 else "")
+        return UserError(
+            f"no group can be set aside for validation: {len(pool)} images lie in {len(groups)} ({named}), "
+            "and no class has two",
+            allowed="two groups in at least one class",
+            do=[
+                "data.group_column=null, if images of one group need not stay together",
+                "or give validation images of your own in a folder val/ or a split column",
+            ],
+        )
+    return UserError(
+        f"{len(pool)} images are too few to set some aside for validation: every one is the only one of its class",
+        allowed="two images in at least one class",
+        do="add images, or give validation images of your own in a folder val/",
+    )
 
 
 def _given(samples: Sequence[Sample]) -> set[str]:
