@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import bz2
-import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -11,7 +10,6 @@ import lzma
 import os
 import stat
 import tarfile
-import tempfile
 import threading
 import weakref
 import zipfile
@@ -29,6 +27,7 @@ from zoo_plugins.dataset_sources.trees import MemberTree, Tree
 from zoo.contracts.data import Sample, Task
 from zoo.data.cache import cache_root, cache_write_errors
 from zoo.errors import UserError
+from zoo.files import temporary_name
 from zoo.imaging.decode import SUFFIXES
 
 MAX_MEMBER_BYTES = 2**31
@@ -239,11 +238,12 @@ def _unzipped(path: Path, opener: Callable[[Path], IO[bytes]], *, cache: Path) -
     if target.is_file():
         os.utime(target)
         return target
+    temporary = target.with_name(temporary_name(target.name))
     with cache_write_errors(cache, without=UNZIPPED):
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f"{target.stem}.tmp-", dir=folder)
+        out = temporary.open("xb")
     try:
-        with os.fdopen(handle, "wb") as out, opener(path) as source:
+        with out, opener(path) as source:
             while chunk := source.read(_COPY_BYTES):
                 with cache_write_errors(cache, without=UNZIPPED):
                     out.write(chunk)
@@ -252,6 +252,5 @@ def _unzipped(path: Path, opener: Callable[[Path], IO[bytes]], *, cache: Path) -
                 os.fsync(out.fileno())
         os.replace(temporary, target)
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
     return target

@@ -90,6 +90,18 @@ def test_prune_removes_temporary_files_of_killed_runs_only(tmp_path):
     assert (tmp_path / "packs/a.lock").exists()
 
 
+def test_prune_reaches_features_and_archives_and_what_killed_runs_left_of_them(tmp_path):
+    fill(tmp_path, {"a.pack": 100, ".b.pack.7-0a.tmp": 5})
+    for name in ("archives/a.tar", "archives/.b.tar.7-0a.tmp", "features/a.npy", "features/.b.npy.7"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"x" * 100)
+        os.utime(path, ns=(5, 5))
+    left = {".b.pack.7-0a.tmp", ".b.tar.7-0a.tmp", ".b.npy.7"}
+    assert {path.name for path in prune(tmp_path)} == left
+    assert {path.name for path in prune(tmp_path, limit_bytes=100)} == {"a.tar", "a.npy"}
+
+
 def test_prune_never_touches_other_files(tmp_path):
     (tmp_path / "packs").mkdir()
     for name in ("notes.txt", "packs/notes.txt", "model.pt"):

@@ -459,7 +459,7 @@ def test_pack_two_processes_at_once(tmp_path, fill, own_cache):
     assert len(set(outputs)) == 1
     assert outputs[0].split()[1] == "120"
     assert len(packs(own_cache)) == 1
-    assert not list(own_cache.rglob("*.tmp-*"))
+    assert not list(own_cache.rglob("*.tmp"))
 
 
 def test_pack_two_runs_at_once_without_locks(memory_source, monkeypatch, own_cache):
@@ -482,13 +482,13 @@ def test_pack_two_runs_at_once_without_locks(memory_source, monkeypatch, own_cac
     assert len({bundle.fingerprint for bundle in results}) == 1
     assert all(np.array_equal(results[0].images[i], b.images[i]) for b in results for i in range(60))
     assert len(packs(own_cache)) == 1
-    assert not list(own_cache.rglob("*.tmp-*"))
+    assert not list(own_cache.rglob("*.tmp"))
 
 
 def test_pack_killed_in_the_middle_is_built_by_the_next(tmp_path, fill, own_cache):
     root = fill(tmp_path / "pets", {"cat": 9, "dog": 9})
     (own_cache / "packs").mkdir()
-    (own_cache / "packs/abc.pack.tmp-killed").write_bytes(b"half")
+    (own_cache / "packs/.abc.pack.7-0a.tmp").write_bytes(b"half")
     assert start(root).communicate()[0].split()[1] == "18"
 
 

@@ -115,6 +115,15 @@ def test_open_pack_notes_the_use(tmp_path):
     assert path.stat().st_mtime_ns > 1
 
 
+def test_writer_leaves_a_file_that_others_may_read(tmp_path):
+    before = os.umask(0o022)
+    try:
+        path = write(tmp_path / "x.pack", images([(1, 1, 1)]))
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_writer_leaves_nothing_after_an_exception(tmp_path):
     def fail():
         with PackWriter(tmp_path / "x.pack", root=tmp_path) as writer:

@@ -58,6 +58,16 @@ def test_hub_downloads_a_file_into_torchs_cache(stand):
     assert stand.asked == [("HEAD", "/"), ("GET", "/w/net.pth")]
 
 
+def test_fetch_leaves_a_file_that_others_may_read(stand):
+    stand.files["/net.pth"] = torch_bytes()
+    before = os.umask(0o022)
+    try:
+        path = fetch_url(f"{stand.address}/net.pth")
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_fetch_keeps_nothing_of_a_file_with_another_hash(stand):
     stand.files["/net.pth"] = torch_bytes()
     with pytest.raises(UserError, match="not the published one"):

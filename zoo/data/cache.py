@@ -17,6 +17,9 @@ LIMIT_BYTES = 50 * 2**30
 DECODE_ANEW = "data.cache=none, which decodes every image anew in every epoch"
 """How to do without a cache of decoded images."""
 
+_KEPT = ("packs/*.pack*", "archives/*.tar*", "archives/*.tmp-*", "features/*.npy*")
+"""What takes room in the cache, with its temporary files."""
+
 _STALE_S = 24 * 3600  # a temporary file that nobody has written to for a day was left by a run that was killed
 
 
@@ -87,10 +90,10 @@ def prune(root: Path, *, limit_bytes: int = LIMIT_BYTES, keep: Path | None = Non
     """
     removed: list[Path] = []
     kept: list[tuple[int, int, Path]] = []
-    for path in [*root.glob("packs/*.pack*"), *root.glob("archives/*.tar"), *root.glob("archives/*.tmp-*")]:
+    for path in (path for pattern in _KEPT for path in root.glob(pattern)):
         with contextlib.suppress(OSError):
             status = path.stat()
-            if ".tmp-" in path.name:
+            if path.name.startswith(".") or ".tmp-" in path.name:  # as zoo names them, and as it did
                 if time.time() - status.st_mtime > _STALE_S:
                     path.unlink()
                     removed.append(path)

@@ -16,7 +16,6 @@ import hashlib
 import json
 import os
 import struct
-import tempfile
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,7 @@ import numpy as np
 
 from zoo.contracts.data import BadFile, ImageStore
 from zoo.data.cache import cache_write_errors
+from zoo.files import temporary_name
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,14 +138,13 @@ class PackWriter:
     def __init__(self, path: Path, *, root: Path) -> None:
         self._path, self._root = path, root
         self._file: BinaryIO | None = None
-        self._temporary = ""
+        self._temporary = path.with_name(temporary_name(path.name))
         self._offset = 0
 
     def __enter__(self) -> Self:
         with cache_write_errors(self._root):
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            handle, self._temporary = tempfile.mkstemp(prefix=f"{self._path.name}.tmp-", dir=self._path.parent)
-            self._file = os.fdopen(handle, "wb")
+            self._file = self._temporary.open("xb")
         self._write(MARK)
         return self
 
@@ -155,8 +154,7 @@ class PackWriter:
         if self._file is not None:
             with contextlib.suppress(OSError):  # the disk may be too full even for what is still buffered
                 self._file.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._temporary)
+        self._temporary.unlink(missing_ok=True)
 
     def add(self, pixels: NDArray[np.uint8]) -> int:
         """Appends uint8[H, W, C] and returns its offset."""

@@ -61,6 +61,8 @@ def load_or_compute(
     if file is not None:
         kept = _read(file, count)
         if everywhere(kept is not None) and kept is not None:
+            with contextlib.suppress(OSError):
+                os.utime(file)  # the time of the last use decides what goes when the cache is full
             return FeatureBank(kept, cached=True)
     features, positions = compute()
     if len(positions) != count or not np.array_equal(positions, np.arange(count)):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 import urllib.error
 import urllib.request
@@ -12,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from zoo.contracts.model import FoundWeights, WeightsRecord, WeightsRequest
+from zoo.files import temporary_name
 from zoo.weights.caches import hub_files, split_hub_id, torch_cache_file
 from zoo.weights.files import check_sha256, read_tensors
 
@@ -149,10 +148,9 @@ def fetch_url(url: str, *, sha256: str = "") -> Path:
 
     target = torch_cache_file(url)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, suffix=".part")
-    partial = Path(name)
+    partial = target.with_name(temporary_name(target.name))
     try:
-        with urllib.request.urlopen(url, timeout=READ_TIMEOUT_S) as answer, os.fdopen(handle, "wb") as file:
+        with urllib.request.urlopen(url, timeout=READ_TIMEOUT_S) as answer, partial.open("xb") as file:
             total = int(answer.headers.get("Content-Length") or 0)
             with tqdm(total=total or None, unit="B", unit_scale=True, desc=target.name, disable=None) as bar:
                 while block := answer.read(_BLOCK_BYTES):
