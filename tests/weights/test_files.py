@@ -143,7 +143,8 @@ def saved_folder(folder, **changes):
 
 def test_read_path_reads_a_saved_model_and_the_run_it_lies_in(tmp_path):
     saved_folder(tmp_path / "run" / "model")
-    for place in (tmp_path / "run", tmp_path / "run" / "model"):
+    model = tmp_path / "run" / "model"
+    for place in (tmp_path / "run", model, model / "model.safetensors"):
         found = read_path(place, SPEC)
         assert found.record.preprocess == NATIVE.with_size(64)
         assert found.record.classes == 2

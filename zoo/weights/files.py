@@ -128,11 +128,15 @@ def check_sha256(path: Path, expected: str) -> None:
 def read_path(path: Path, spec: ModelSpec) -> FoundWeights:
     """Weights that the user points at: a file, a saved model's folder, or a folder in timm's form.
 
+    The weight file of a saved model stands for its folder: what lies beside it says how the input is prepared.
+
     Raises:
         UserError: There is nothing, it is of no known form, or it belongs to another network.
     """
     if path.is_dir():
         return _read_folder(path, spec)
+    if (path.parent / "zoo.json").is_file() and path == _weights_in(path.parent):
+        return _read_folder(path.parent, spec)
     if not path.is_file():
         raise UserError(
             f"there is no file or folder {str(path)!r}",
@@ -150,11 +154,16 @@ def read_path(path: Path, spec: ModelSpec) -> FoundWeights:
     return FoundWeights("file", path, record, read_tensors(path), note)
 
 
+def _weights_in(folder: Path) -> Path | None:
+    """The weight file of a folder."""
+    return next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
+
+
 def _read_folder(folder: Path, spec: ModelSpec) -> FoundWeights:
     """A saved model of zoo (zoo.json) or of timm (config.json); a run's folder stands for the model in it."""
     if not (folder / "zoo.json").is_file() and (folder / "model" / "zoo.json").is_file():
         folder = folder / "model"
-    file = next((folder / name for name in FOLDER_FILES if (folder / name).is_file()), None)
+    file = _weights_in(folder)
     if file is None:
         raise UserError(
             "this folder holds no weights",
