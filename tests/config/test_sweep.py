@@ -68,6 +68,14 @@ def test_sweep_folder_can_be_named(jobs: Swept) -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("words", [("run.dir=taken",), ("run.root=taken",)])
+def test_sweep_folder_that_cannot_be_made_is_a_user_error(jobs: Swept, tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        jobs(*words)
+    assert "run.dir=" in str(caught.value)
+
+
 def test_two_sweeps_in_one_second_keep_apart(jobs: Swept, monkeypatch: pytest.MonkeyPatch) -> None:
     stopped = {"%Y-%m-%d": "2026-01-31", "%H-%M-%S-sweep": "12-00-00-sweep"}
     monkeypatch.setattr("zoo.config.sweep.time.strftime", lambda text, *_: stopped.get(text, ""))

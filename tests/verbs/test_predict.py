@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 import sys
 from pathlib import Path
@@ -51,6 +52,14 @@ def test_predict_says_how_many_of_how_many_are_done(images, monkeypatch, capsys)
     assert main(["run=x", f"images={images}", "batch_size=2"]) == 0
     said = capsys.readouterr().out
     assert re.findall(r"predict: (\d+/\d+ images)", said) == ["2/5 images", "4/5 images", "5/5 images"]
+
+
+def test_predict_writes_below_the_home_folder(images, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(images)
+    assert main(["run=x", f"images={images}", "output=~/p.csv", "--json"]) == 0
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 6
+    assert json.loads(capsys.readouterr().out)["output"] == str(tmp_path / "p.csv")
 
 
 def test_predict_is_silent_where_it_is_quick(images, capsys):

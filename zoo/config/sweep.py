@@ -25,6 +25,7 @@ from zoo.config import choices, compose, words
 from zoo.config.composer import Composer, hydra_rules
 from zoo.config.words import PATH_KEYS, SEARCHPATH, SHORTHAND_KEYS, Word, Words
 from zoo.errors import Interrupted, UserError, UserErrors, ZooError, raise_all
+from zoo.files import write_error
 from zoo.plugins import Plugins
 
 CODED = "path-"
@@ -156,10 +157,17 @@ def _callbacks(config: DictConfig) -> Any:
 
 
 def _folder(given: Words) -> Path:
-    """The sweep's folder, new: `run.dir`, or `<root>/<date>/<time>-sweep`."""
+    """The sweep's folder, new: `run.dir`, or `<root>/<date>/<time>-sweep`.
+
+    Raises:
+        UserError: It cannot be made.
+    """
     named = given.literal.get("run.dir")
     if named is not None:
-        Path(named).mkdir(parents=True, exist_ok=True)
+        try:
+            Path(named).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise write_error(error, Path(named)) from error
         return Path(named)
     base = Path(given.literal.get("run.root") or "runs") / time.strftime("%Y-%m-%d")
     name = time.strftime("%H-%M-%S-sweep")
@@ -170,6 +178,8 @@ def _folder(given: Words) -> Path:
             return folder
         except FileExistsError:
             continue
+        except OSError as error:
+            raise write_error(error, folder, keys="run.dir=, run.root=") from error
     raise UserError("no free name for the sweep's folder", where=str(base), do="name one: run.dir=PATH")
 
 

@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> int:
         split=split,
         device=arguments.get("device") or "auto",
     )
-    out = Path(arguments.get("out") or _report_folder(folder))
+    out = Path(arguments.get("out") or _report_folder(folder)).expanduser()
     write_report(out, scores)
     for line in render_scores(scores):
         console.say(line)

@@ -39,9 +39,10 @@ def main(argv: Sequence[str]) -> int:
     from zoo.artifacts.predictions import check_predictions_path, write_predictions
     from zoo.assembly.console import Console
 
-    output = arguments.get("output")
+    named = arguments.get("output")
+    output = None if named is None else Path(named).expanduser()
     if output is not None:
-        check_predictions_path(Path(output))
+        check_predictions_path(output)
     console = Console(as_json=arguments.as_json)
     predictor = _predictor(arguments, console)
     _refuse_numbers(predictor)
@@ -50,8 +51,8 @@ def main(argv: Sequence[str]) -> int:
     with console.counting("predict") as watch:
         rows = predictor.predict(arguments.values["images"], batch_size=batch_size, top_k=top, progress=watch)
     if output is not None:
-        path = write_predictions(rows, Path(output))
-        console.say(f"{len(rows)} rows in {path}")
+        write_predictions(rows, output)
+        console.say(f"{len(rows)} rows in {output}")
     else:
         for row in rows:
             console.say(_line(row))
@@ -59,7 +60,8 @@ def main(argv: Sequence[str]) -> int:
     if bad:
         console.say(f"{len(bad)} of {len(rows)} files could not be read; their rows say why")
     if arguments.as_json:
-        sys.stdout.write(json.dumps({"images": len(rows), "bad": len(bad), "output": output}) + "\n")
+        said = None if output is None else str(output)
+        sys.stdout.write(json.dumps({"images": len(rows), "bad": len(bad), "output": said}) + "\n")
     return 0
 
 
