@@ -20,7 +20,7 @@ def register_commands(register: Register) -> None:
         "data",
         "zoo.verbs.data:main",
         summary="check a data set before training on it",
-        usage="data check PATH [--json]",
+        usage="data check PATH [data.KEY=VALUE ...] [--json]",
     )
     register(
         "explain",

@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    _print_any_name()
     try:
         return _run(list(argv))
     except ZooError as error:
@@ -58,6 +59,13 @@ def main(argv: Sequence[str]) -> int:
         _show(traceback.format_exc().rstrip())
         _show("zoo: this is a defect of zoo, not of your input; the lines above say where")
         return 1
+
+
+def _print_any_name() -> None:
+    """Lets file names that are no valid Unicode be printed, with the bytes that mean nothing as `\\udce9`."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure") and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _run(argv: list[str]) -> int:

@@ -23,7 +23,7 @@ def named(files: list[Path]) -> list[object]:
 
 
 def test_every_file_is_checked_below() -> None:
-    assert [file.name for file in PRIMARY] == ["finetune.yaml"]
+    assert [file.name for file in PRIMARY] == ["data_alone.yaml", "finetune.yaml"]
     assert len(OPTIONS) >= 1
     assert {file.relative_to(CONF).parts[0] for file in OPTIONS} <= {*BY_GROUP, "experiment"}
     assert len(known_experiments(PLUGINS)) == len([f for f in OPTIONS if f.relative_to(CONF).parts[0] == "experiment"])

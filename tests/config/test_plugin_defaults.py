@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zoo.cli import main
-from zoo.config.compose import configure, from_plain, to_plain
+from zoo.config.compose import configure, configure_data, from_plain, to_plain
 from zoo.config.run_config import FinetuneConfig
 from zoo.errors import PluginError, UserError
 from zoo.plugins import load_plugins
@@ -208,3 +208,14 @@ def test_plugin_is_listed_with_its_defaults(configured: Configured, capsys: pyte
     assert row.endswith("2 config defaults")
     assert main(["plugins", "show", "acme.defaults"]) == 0
     assert "default train.batch_size=64: whole batches of our camera" in capsys.readouterr().out
+
+
+def test_defaults_about_data_act_where_the_data_alone_are_configured(make_distribution: MakeDistribution) -> None:
+    seed = 'register("data.split_seed", 7, reason="our habit")'
+    hooks = HOOKS.format(lines="\n    ".join([BATCH, SGD, seed]))
+    make_distribution("acme", points={"acme.defaults": "acme_hooks"}, modules={"acme_hooks": hooks})
+    component, notes = configure_data(["data=digits", "data.channels=1"], load_plugins(), source_for=str)
+    assert (component.name, component.options["split_seed"], component.options["channels"]) == ("zoo/digits", 7, 1)
+    assert notes == ("data.split_seed=7: default of acme.defaults (acme 1.0): our habit",)
+    whole = configure(["model=lenet5", "data=digits", "data.channels=1"], load_plugins(), source_for=str)
+    assert whole.data == component

@@ -193,6 +193,30 @@ def test_help_of_finetune_imports_no_torch() -> None:
     assert not {"torch", "timm", "torchvision", "albumentations"} & set(modules)
 
 
+def test_data_check_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys, zoo.cli\n"
+        f"code = zoo.cli.main(['data', 'check', {str(tmp_path)!r}])\n"
+        "print(code, {'torch', 'timm', 'torchvision', 'albumentations'} & set(sys.modules))"
+    )
+    done = python(code=code)
+    assert (done.stdout, "no image in" in done.stderr) == ("2 set()\n", True), done.stderr
+
+
+def test_names_that_are_no_unicode_are_printed_where_the_terminal_is_strict(tmp_path: Path) -> None:
+    from PIL import Image
+
+    for number in range(8):
+        folder = os.path.join(tmp_path, os.fsdecode((b"caf\xe9", b"th\xe9")[number % 2]))
+        os.makedirs(folder, exist_ok=True)
+        Image.new("L", (4, 4), number).save(os.path.join(folder, f"{number}.png"))
+    words = [sys.executable, "-m", "zoo", "data", "check", str(tmp_path)]
+    strict = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    done = subprocess.run(words, capture_output=True, text=True, env=strict, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "caf\\udce9" in done.stdout
+
+
 def test_import_zoo_imports_nothing_heavy() -> None:
     done = python(
         code="import sys, zoo; print(sorted(m for m in sys.modules if m.startswith(('torch', 'numpy', 'zoo.'))))"

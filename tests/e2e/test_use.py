@@ -126,3 +126,37 @@ def test_data_check_reports_and_judges(photos, tmp_path):
     leaking = run_here("data", "check", str(mixed), code=2)
     assert "same contents" in leaking.stdout
     assert json.loads(run_here("data", "check", str(mixed), "--json", code=2).stdout)["ready"] is False
+
+
+def test_data_check_takes_the_words_of_a_run_about_its_data(photos, tmp_path, monkeypatch):
+    rows = [f"{photos}/{colour}/{number}.png,{colour},x" for colour in ("red", "blue") for number in range(10)]
+    monkeypatch.chdir(tmp_path)
+    Path("data.csv").write_text("file,klasse,note\n" + "\n".join(rows) + "\n")
+    words = ("data", "check", "data.csv", "data.image_column=file", "data.label_column=klasse")
+    asked = ("data.val_fraction=0.4", "data.test_fraction=0", "data.max_bad_fraction=0.1")
+    answer = json.loads(run_here(*words, *asked, "--json").stdout)
+    assert [(row["name"], row["train"], row["val"], row["test"]) for row in answer["classes"]] == [
+        ("blue", 6, 4, 0),
+        ("red", 6, 4, 0),
+    ]
+    said = run_here(*words, "data.cache=none", "data.threads=2", "data.cache_dir=x", code=2).stderr
+    assert [f"data.{key} has no effect" in said for key in ("cache", "threads", "cache_dir")] == [True] * 3
+    assert "data.colunm" in run_here(*words, "data.colunm=klasse", code=2).stderr
+    assert "label_separator is empty" in run_here(*words, "data.label_separator=", code=2).stderr
+
+
+def test_data_check_of_a_registered_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("digits").mkdir()
+    checked = run_here("data", "check", "digits", "data.split_seed=3").stdout
+    assert "digits (scikit-learn): 1797 images, 10 classes" in checked
+    assert "seed 3" in checked
+    assert "write data=./digits for the path" in checked
+    assert "no image in 'digits'" in run_here("data", "check", "./digits", code=2).stderr
+    assert "a registered name such as digits" in run_here("data", "check", "--help").stdout
+
+
+def test_evaluate_writes_below_the_home_folder(trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run_here("evaluate", f"run={trained}", "out=~/scores", "--json")
+    assert (tmp_path / "scores" / "confusion.png").is_file()

@@ -39,13 +39,13 @@ class Binder:
         for group, kind in BY_GROUP.items():
             node = values.get(group) or {}
             if kind.many:
-                items = [self._component(kind.name, f"{group}.{key}", item) for key, item in node.items()]
+                items = [self.component(kind.name, key=f"{group}.{key}", node=item) for key, item in node.items()]
                 parts[group] = tuple(item for item in items if item is not None)
             elif group in AUTO and isinstance(node, Mapping) and node.get("name") == AUTO[group]:
                 self._unknown(group, node, {"name"})
                 parts[group] = None
             else:
-                parts[group] = self._component(kind.name, group, node)
+                parts[group] = self.component(kind.name, key=group, node=node)
         for name, section in SECTIONS.items():
             parts[name] = self._section(section, name, values.get(name) or {})
         weights = values.get("weights", "auto")
@@ -56,7 +56,7 @@ class Binder:
             return None
         return FinetuneConfig(**parts, weights=weights, origins=self._origins, overrides=overrides)
 
-    def _component(self, kind: str, key: str, node: Any) -> Component | None:
+    def component(self, kind: str, *, key: str, node: Any) -> Component | None:
         """A chosen component with checked options."""
         if not isinstance(node, Mapping) or not isinstance(node.get("name"), str):
             self.errors.append(

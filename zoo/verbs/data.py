@@ -9,14 +9,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import UserError
+from zoo.errors import UserError, raise_all
 from zoo.plugins import load_plugins
 from zoo.verbs.arguments import read_arguments, usage
 
 if TYPE_CHECKING:
     from zoo.data.audit import Audit
+    from zoo.registry import Entry
 
-KEYS = {"path": "PATH   a folder of class folders, a table, or an archive (or just: zoo data check PATH)"}
+KEYS = {
+    "path": "PATH   a folder of class folders, a table, an archive, or a registered name such as digits "
+    "(or just: zoo data check PATH)"
+}
+
+MORE = """
+  also read as in finetune: what the source is told, and how the splits are made, so that they are those of a run
+  (data.label_column=species data.val_fraction=0.2 data.split_seed=1)
+"""
 
 MOST_DUPLICATES = 20
 
@@ -24,37 +33,51 @@ MOST_DUPLICATES = 20
 def main(argv: Sequence[str]) -> int:
     """Reports what is there and what is wrong; exit code 2 where training would be wrong."""
     if not argv or argv[0] in ("-h", "--help"):
-        sys.stdout.write(usage("data check", KEYS))
-        return 0
+        return _help()
     if argv[0] != "check":
         raise UserError(f"unknown word {argv[0]!r}", where="zoo data", allowed="check PATH")
-    words = [word if word.startswith(("-", "path=")) else f"path={word}" for word in argv[1:]]
+    about_data = [word for word in argv[1:] if word.startswith("data.") and "=" in word and not Path(word).exists()]
+    ours = [word for word in argv[1:] if word not in about_data]
+    words = [word if word.startswith(("-", "path=")) else f"path={word}" for word in ours]
     arguments = read_arguments("data check", words, keys=KEYS, required=("path",))
     if arguments is None:
-        sys.stdout.write(usage("data check", KEYS))
-        return 0
-    found = _check(arguments.values["path"])
+        return _help()
+    found = _check([f"data={arguments.values['path']}", *about_data])
     sys.stdout.write(_as_json(found) if arguments.as_json else "\n".join(_lines(found)) + "\n")
     return 2 if found.errors else 0
 
 
-def _check(text: str) -> Audit:
-    """Lists and reads every image once; nothing is kept."""
+def _help() -> int:
+    sys.stdout.write(usage("data check", KEYS, flags="[data.KEY=VALUE ...] [--json]") + MORE)
+    return 0
+
+
+def _check(words: Sequence[str]) -> Audit:
+    """Lists what the words mean as a run would, and reads every image once; nothing is kept."""
+    from zoo.assembly.sources import list_configured
+    from zoo.config.compose import configure_data
     from zoo.data.audit import audit
-    from zoo.data.listing import list_images
     from zoo.data.pack import read_images
     from zoo.data.shorthand import source_name_for
     from zoo.imaging.preprocess import Preprocess
 
-    path = Path(text).expanduser()
-    registry = load_plugins().registry
-    named = "/" not in text and not path.exists() and registry.owners("dataset", text)
-    entry = registry.get("dataset", text if named else source_name_for(path))
-    source = entry.build() if named else entry.build(path=str(path))
-    listing = list_images(source)
+    plugins = load_plugins()
+    component, notes = configure_data(words, plugins, source_for=source_name_for)
+    _refuse_idle(words, plugins.registry.get(component.kind, component.name))
+    source, listing = list_configured(component, plugins.registry)
     half = (0.5,) * listing.channels
     blank = Preprocess(size=32, mean=half, std=half, resize="squash")  # arrays are not resized
-    return audit(listing, read_images(listing, source, preprocess=blank, cache="none").index)
+    index = read_images(listing, source, preprocess=blank, cache="none").index
+    found = audit(listing, index, max_bad_fraction=component.options["max_bad_fraction"])
+    return dataclasses.replace(found, notes=(*notes, *found.notes))
+
+
+def _refuse_idle(words: Sequence[str], source: Entry) -> None:
+    """Raises UserErrors for options of a run that a check has no use for."""
+    keys = [word.partition("=")[0] for word in words]
+    idle = ["data.cache", "data.threads", *([] if source.takes("cache_dir") else ["data.cache_dir"])]
+    what = "has no effect: every image is read once, and no pixels are kept"
+    raise_all([UserError(f"{key} {what}", where=key, do="leave it out") for key in keys if key in idle])
 
 
 def _lines(found: Audit) -> list[str]:
