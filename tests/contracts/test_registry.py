@@ -7,6 +7,7 @@ import inspect
 import pytest
 
 from zoo.config import schema
+from zoo.config.meanings import meanings
 from zoo.kinds import BY_NAME, KINDS
 from zoo.plugins import DISTRIBUTION, load_plugins
 from zoo.registry import FIRST_PARTY, Entry
@@ -91,15 +92,9 @@ def test_component_takes_what_the_framework_supplies(entry: Entry) -> None:
 
 @pytest.mark.parametrize("entry", named([e for e in ENTRIES if e.kind != "command"]))
 def test_every_option_is_explained(entry: Entry) -> None:
-    target = entry.load()
-    # Inherited options are explained where they stand.
-    owners = target.__mro__ if inspect.isclass(target) else [target]
-    text = "\n".join(
-        f"{inspect.getdoc(owner)}\n{inspect.getdoc(getattr(owner, '__init__', owner))}" for owner in owners
-    )
+    said = meanings(entry)
     for option in schema.options(entry):
-        if option.name not in BY_NAME[entry.kind].common:
-            assert f"{option.name}:" in text, f"{option.name} is not among the Args of {entry.offer.target}"
+        assert said.get(option.name), f"{option.name} is not among the Args of {entry.offer.target}"
 
 
 @pytest.mark.parametrize(

@@ -274,12 +274,14 @@ def test_plugins_show_gives_a_plugin_or_a_component(
     assert main(["plugins", "show", "lion", "--json"]) == 0
     records = {record["name"]: record for record in json.loads(capsys.readouterr().out)}
     assert records["acme/lion"]["options"] == [
-        {"key": "head.rate", "default": "0.5", "type": "float"},
-        {"key": "head.beta", "default": "0.9", "type": "float"},
+        {"key": "head.rate", "default": "0.5", "type": "float", "meaning": None},
+        {"key": "head.beta", "default": "0.9", "type": "float", "meaning": None},
     ]
 
     assert main(["plugins", "show", "acme/lion"]) == 0
     assert "head.beta=0.9" in capsys.readouterr().out
+    assert main(["plugins", "show", "stop_when"]) == 0
+    assert "        By how much a validation must beat the best one" in capsys.readouterr().out
     assert main(["plugins", "show", "acme.opr"]) == 2
     assert "acme.opt" in capsys.readouterr().err
     assert main(["plugins", "shw"]) == 2

@@ -79,7 +79,7 @@ def test_docstrings_hold_what_a_page_needs(writer: ModuleType) -> None:
         assert all(any(line.strip() for line in lines) for lines in hook.sections.values()), hook.name
         if hook.kind is not None and hook.kind.name != "command":
             assert "Shapes" in hook.sections, hook.name
-        supplied = writer._items(hook.sections.get("Supplied", []))
+        supplied = writer.items(hook.sections.get("Supplied", []))
         assert set(supplied) == (hook.kind.supplied if hook.kind is not None else set()), hook.name
         words = inspect.getdoc(hook.function) or ""
         for name in re.findall(r"`(zoo\.[a-z_.]+\.\w+)`", words):

@@ -43,8 +43,8 @@ def test_the_whole_plugin_is_what_pip_installs(make_distribution: Callable[..., 
     points = project["project"]["entry-points"]["zoo.v1"]
     assert project["tool"]["setuptools"]["py-modules"] == list(points.values())
     make_distribution(project["project"]["name"], points=points, modules={"zoo_sign": BLOCKS[0][1]})
-    entry = load_plugins(strict=True).registry.get("optimizer", "sign/signsgd")
-    assert entry.summary == "Steps by the gradient's sign"
+    entry = load_plugins(strict=True).registry.get("optimizer", "sign/signum")
+    assert entry.summary == "Steps by the momentum's sign"
 
 
 def test_new_prints_what_the_page_shows(

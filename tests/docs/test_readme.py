@@ -53,15 +53,19 @@ def test_readme_plugin_works_as_printed(make_distribution, monkeypatch):
     from zoo.plugins import load_plugins
 
     registry = load_plugins().registry
-    entry = registry.get("optimizer", "signsgd")
-    assert entry.full_name == "sign/signsgd"
+    entry = registry.get("optimizer", "signum")
+    assert entry.full_name == "sign/signum"
     import torch
 
     weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
-    optimizer = entry.build(params=[weight], lr=0.5)
-    weight.grad = torch.tensor([3.0, -0.1])
-    optimizer.step()
-    assert torch.allclose(weight, torch.tensor([0.5, -1.5]))
+    optimizer = entry.build(params=[weight], lr=0.5, momentum=0.8)
+    mean, expected = torch.zeros(2), weight.detach().clone()
+    for gradient in ([3.0, -0.1], [-1.0, 0.1], [-4.0, -0.1]):  # m = 0.8 m + 0.2 g, then a step by its sign
+        weight.grad = torch.tensor(gradient)
+        optimizer.step()
+        mean = 0.8 * mean + 0.2 * torch.tensor(gradient)
+        expected -= 0.5 * mean.sign()
+        assert torch.allclose(weight, expected)
 
 
 def test_readme_table_names_what_is_there():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import re
+import json
 import textwrap
 from collections.abc import Sequence
 
+from zoo.config.compose import known_experiments
+from zoo.config.meanings import common_meaning, explained
 from zoo.config.run_config import TrainConfig
-from zoo.kinds import BY_GROUP
+from zoo.kinds import BY_GROUP, BY_NAME
 from zoo.plugins import Plugins
 
 EXAMPLES = """\
@@ -27,18 +28,25 @@ def finetune_usage(plugins: Plugins) -> str:
     lines = ["usage: python -m zoo finetune [group=option] [key=value] [-m] [--json] [--cfg job]", "", EXAMPLES]
     lines.append("groups (--cfg job shows the keys of the chosen options, with their values):")
     lines += _table([_group_row(group, plugins) for group in BY_GROUP])
-    lines += ["", "keys:", *_table([*_TOP_KEYS, *_train_rows()])]
+    lines += ["", "keys:", *_table([*_top_rows(plugins), *_train_rows()])]
     lines += ["", "flags:", *_table(_FLAGS)]
     return "\n".join(lines) + "\n"
 
 
-_TOP_KEYS = (
-    ("data=PATH", "a folder, table or archive, instead of a registered data set"),
-    ("model=PATH", "a run or a saved model to go on from"),
-    ("weights=auto", "auto, none (random values), or the path of weights"),
-    ("run.dir=PATH", "the run folder; without it, runs/<date>/<time>-<model>-<data>"),
-    ("resume=DIR", "goes on with a run that was stopped"),
-)
+def _top_rows(plugins: Plugins) -> list[tuple[str, str]]:
+    """One row a key that belongs to no option, and for the keys of data, which go with every data set."""
+    of_data = BY_NAME["dataset"].common
+    sources = ", ".join(entry.name for entry in plugins.registry.entries("weights"))
+    return [
+        ("data=PATH", "a folder, table or archive, instead of a registered data set"),
+        *((f"data.{key}={_shown(value)}", common_meaning("dataset", key)) for key, value in of_data.items()),
+        ("model=PATH", "a run or a saved model to go on from"),
+        ("weights=auto", f"auto, none (random values), the path of weights, or a source of them: {sources}"),
+        ("experiment=NAME", f"a file that sets several things: {', '.join(known_experiments(plugins))}"),
+        ("run.dir=PATH", "the run folder; without it, runs/<date>/<time>-<model>-<data>"),
+        ("resume=DIR", "goes on with a run that was stopped"),
+    ]
+
 
 _FLAGS = (
     ("-m", "one run for each combination of values separated by commas"),
@@ -54,14 +62,17 @@ def _group_row(group: str, plugins: Plugins) -> tuple[str, str]:
     return f"{group}=[...]" if kind.many else f"{group}=NAME", f"{kind.stage}: {', '.join(names)}"
 
 
+def _shown(value: object) -> str:
+    """A default as a word would write it."""
+    return json.dumps(value).strip('"')
+
+
 def _train_rows() -> list[tuple[str, str]]:
     """One row a field, explained by the class's own docstring."""
-    said = inspect.getdoc(TrainConfig) or ""
+    said = explained(TrainConfig)
     rows = []
     for field in dataclasses.fields(TrainConfig):
-        default = "null" if field.default is None else field.default
-        found = re.search(rf"^    {field.name}: (.+?)(?=^    \w+: |\Z)", said, re.MULTILINE | re.DOTALL)
-        rows.append((f"train.{field.name}={default}", " ".join(found.group(1).split()) if found else ""))
+        rows.append((f"train.{field.name}={_shown(field.default)}", said[field.name]))
     return rows
 
 

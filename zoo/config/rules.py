@@ -19,10 +19,10 @@ RULES: Mapping[str, str] = {
     "model.norm_epsilon": "the network's own",
     "model.pixels": "as the pretrained weights want them, or the network's own",
     "model.pool": "the network's own",
-    "optimizer.lr": "the rate that the optimizer's plugin registered for fine-tuning; measured by a range test where "
-    "none is registered, or where the network starts from random values",
+    "optimizer.lr": "the rate that the optimizer's plugin registered for fine-tuning; from random values, or where "
+    "none is registered, phases of 200 steps or more measure one, and shorter ones take the registered rate, or 0.001",
     "schedule.warmup_share": "0.05, or none where the schedule rises by itself",
-    "strategy.name": "by images per class, image size and model size; the run prints which and why",
+    "strategy.name": "scratch where nothing is pretrained, else by images a class and their size; the run says which",
     "train.batch_size": "32",
     "train.device": "a GPU where there is one",
     "train.epochs": "the strategy's own number",

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from zoo.config import schema
+from zoo.config.meanings import explained
 from zoo.errors import PluginError
 from zoo.kinds import BY_NAME
 from zoo.testing.results import BrokenError
@@ -55,7 +56,7 @@ def signature(subject: Subject) -> None:
     except PluginError as error:
         raise BrokenError(str(error)) from error
     common = BY_NAME[entry.kind].common
-    text = None if subject.of_library else _documentation(target)
+    said = None if subject.of_library else explained(target)
     for parameter in parameters:
         if parameter.kind is not inspect.Parameter.KEYWORD_ONLY and entry.offer.parameters is None:
             raise BrokenError(f"the option {parameter.name!r} can be passed by position", fix="Put * before it.")
@@ -70,7 +71,7 @@ def signature(subject: Subject) -> None:
             continue
         if parameter.default is not inspect.Parameter.empty:
             _default_fits(parameter)
-        if text is not None and f"{parameter.name}:" not in text:
+        if said is not None and parameter.name not in said:
             raise BrokenError(
                 f"the option {parameter.name!r} is not described in the docstring of {entry.offer.target}",
                 fix=f"Add a line `{parameter.name}: ...` to its Args: section.",
@@ -113,11 +114,3 @@ def _default_fits(parameter: inspect.Parameter) -> None:
             f"instead of {parameter.default!r}",
             fix="Make the default of the type that the option has.",
         )
-
-
-def _documentation(target: Callable[..., Any]) -> str:
-    """Its docstrings, those of base classes too."""
-    owners: tuple[Any, ...] = target.__mro__ if inspect.isclass(target) else (target,)
-    return "\n".join(
-        f"{inspect.getdoc(owner)}\n{inspect.getdoc(getattr(owner, '__init__', owner))}" for owner in owners
-    )

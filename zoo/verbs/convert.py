@@ -18,18 +18,21 @@ if TYPE_CHECKING:
     from zoo.assembly.converting import Request
 
 KEYS = {
-    "source": "FILE       weights of another framework (`zoo plugins` lists the importers)",
-    "model": "NAME        the network that they belong to",
-    "out": "DIR           the saved model to write; new or empty",
-    "definition": "FILE   what describes the network, where its framework keeps that apart (a prototxt)",
-    "reference": "FILE    .npz with arrays input and output of the source, to compare with",
-    "preprocess": "NAME   imagenet, caffe, tf, unit or raw: how the source wants its pixels",
-    "classes": "FILE      names of the outputs, one a line",
-    "reader": "NAME       an importer; without it, the one that knows the file",
-    "tolerance": "1e-3    largest relative difference of the outputs that is accepted",
+    "source": "FILE         weights of another framework (`zoo plugins` lists the importers)",
+    "model": "NAME          the network that they belong to",
+    "out": "DIR             the saved model to write; new or empty",
+    "definition": "FILE     what describes the network, where its framework keeps that apart (a prototxt)",
+    "reference": "FILE      .npz with arrays input and output of the source, to compare with",
+    "preprocess": "NAME     imagenet, caffe, tf, unit or raw: how the source wants its pixels",
+    "classes": "FILE        names of the outputs, one a line",
+    "reader": "NAME         an importer; without it, the one that knows the file",
+    "tolerance": "1e-3      largest relative difference of the outputs that is accepted",
 }
 
-PREFIXES = {"model": "options of the network: model.image_size=64", "importer": "options of the reader"}
+PREFIXES = {
+    "model": "VALUE     options of the network: model.image_size=64",
+    "importer": "VALUE  options of the reader; `zoo plugins show NAME` lists them",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -37,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     plain = [word for word in argv if not _prefixed(word)]
     arguments = read_arguments("convert", plain, keys=KEYS, required=("source", "model", "out"))
     if arguments is None:
-        more = "".join(f"  {prefix}.KEY=VALUE {meaning}\n" for prefix, meaning in PREFIXES.items())
+        more = "".join(f"  {prefix}.KEY={meaning}\n" for prefix, meaning in PREFIXES.items())
         sys.stdout.write(usage("convert", KEYS) + more)
         return 0
     request = _request(arguments, [word for word in argv if _prefixed(word)])

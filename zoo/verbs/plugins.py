@@ -20,13 +20,15 @@ usage: python -m zoo plugins [--files] [--json]
        python -m zoo plugins show NAME [--json]
        python -m zoo plugins disable NAME ...
        python -m zoo plugins enable NAME ...
-       python -m zoo plugins new NAME --kind KIND[,KIND ...] [DIR]
-       python -m zoo plugins check NAME|PATH
+       python -m zoo plugins new NAME --kind KIND[,KIND ...] [DIR] [--author "YOUR NAME"]
+       python -m zoo plugins check NAME|PATH [--quick] [--json]
 
 Lists plugins: where each is from, whether it works, and what it offers; --files adds the file of its hooks.
-show takes a plugin (zoo.losses), or a component by its bare or full name (sgd, torch/sgd): then its options with
-their defaults and types are shown, and what wraps it, from the inside out.
+show takes a plugin (zoo.losses), or a component by its bare or full name (sgd, torch/sgd): then its options are shown
+with their defaults, types and meanings, and what wraps it, from the inside out.
 disable and enable take plugins, or distributions with all of their plugins; it is remembered until you say otherwise.
+new writes a plugin that works, for you to change; check says which properties of its kind a component lacks (--quick
+leaves out what starts two processes). `new --help` and `check --help` say more.
 
   ZOO_PLUGINS=a,b   load only these third-party plugins, disabled or not (empty: none); built-in ones always load
   ZOO_STRICT=1      stop at the first plugin that fails, and show where

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -82,20 +83,24 @@ def _show_component(entry: Entry) -> str:
     lines += [f"  {name}: {value}" for name, value in record["facts"].items()]
     lines += ["  wrapped by, from the inside out:"] if entry.wrappers else []
     lines += [f"    {n}. {wrapper.summary} ({wrapper.origin})" for n, wrapper in enumerate(entry.wrappers, start=1)]
-    options: list[dict[str, str]] = record["options"]
+    options: list[dict[str, Any]] = record["options"]
     lines.append("  options:" if options else "  options: none")
     width = max((len(f"{o['key']}={o['default']}") for o in options), default=0)
-    lines += [f"    {o['key'] + '=' + o['default']:<{width}}  {o['type']}" for o in options]
+    for option in options:
+        lines.append(f"    {option['key'] + '=' + option['default']:<{width}}  {option['type']}")
+        lines += textwrap.wrap(option["meaning"] or "", 116, initial_indent=" " * 8, subsequent_indent=" " * 8)
     return "\n".join(lines) + "\n"
 
 
 def _component_record(entry: Entry) -> dict[str, Any]:
     """All that is known of a component; loads it."""
     from zoo.config import schema
+    from zoo.config.meanings import meanings
     from zoo.kinds import BY_NAME
 
     kind = BY_NAME[entry.kind]
     prefix = f"{kind.group}.{entry.name}." if kind.many else f"{kind.group}." if kind.group else ""
+    said = meanings(entry)
     return {
         "kind": entry.kind,
         "name": entry.full_name,
@@ -109,6 +114,7 @@ def _component_record(entry: Entry) -> dict[str, Any]:
                 "key": f"{prefix}{option.name}",
                 "default": "VALUE" if option.required else json.dumps(schema.plain(option.default)).strip('"'),
                 "type": option.type_name,
+                "meaning": said.get(option.name),
             }
             for option in schema.options(entry)
         ],

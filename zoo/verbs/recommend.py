@@ -37,7 +37,8 @@ NO_EFFECT = ("data.val_fraction",)
 DEFAULT_BUDGET = "5m"
 
 MORE = f"""
-  also read as in finetune: data.KEY=VALUE, {", ".join(f"{key}=" for key in TRAIN_KEYS)}
+  also read as in finetune: data.KEY=VALUE
+  and {", ".join(f"{key}=" for key in TRAIN_KEYS)}
 
 The score is a linear probe's on frozen features, cross-validated over training and validation images; test images are
 never read. See table.csv, table.json and accuracy-latency.png in the folder that the last line names.
