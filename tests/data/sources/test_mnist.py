@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.e2e import run_here
 from zoo_plugins.dataset_sources import mnist
 from zoo_plugins.dataset_sources.mnist import IMAGES, LABELS, PARTS, Mnist, read_idx
+from zoo_plugins.lessons.command import USAGE
 
 from zoo.data.listing import list_images
 from zoo.errors import UserError
@@ -52,6 +54,15 @@ def test_folder_of_idx_files_keeps_the_published_split(tmp_path, packed):
     listing = list_images(source)
     assert len(listing.splits["test"]) == 80
     assert len(listing.splits["train"]) + len(listing.splits["val"]) == 80
+
+
+def test_lessons_run_on_it_in_the_words_of_their_help(tmp_path):
+    write(tmp_path / "m", packed=False)
+    words = ["data=mnist", "data.test_fraction=auto"]
+    assert " ".join(words) in USAGE
+    asked = [*words, f"data.path={tmp_path / 'm'}", "model.hidden=[8]", "train.epochs=1", f"out={tmp_path / 'runs'}"]
+    done = run_here("lesson", "default_dnn", *asked, code=1)  # images of noise teach nothing
+    assert "DOES NOT HOLD" in done.stdout
 
 
 def test_torn_or_foreign_files_are_refused(tmp_path):
