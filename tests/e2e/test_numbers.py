@@ -60,7 +60,7 @@ def test_images_are_no_data_for_a_network_of_numbers(trained, tmp_path):
     for name in ("0", "1"):
         (tmp_path / "photos" / name).mkdir(parents=True)
         Image.new("RGB", (8, 8)).save(tmp_path / "photos" / name / "a.png")
-    said = run_here("evaluate", f"run={trained}", "data=xor", "data.n=50", "data.seed=9", f"out={tmp_path}/r").stderr
+    said = run_here("evaluate", f"run={trained}", "data=xor", "data.n=50", "data.seed=9", f"out={tmp_path}/r").stdout
     assert "50 test images of xor" in said
     said = run_here("evaluate", f"run={trained}", f"data={tmp_path / 'photos'}", code=2).stderr
     assert "the data are images; the run was trained on arrays of numbers" in said

@@ -46,7 +46,7 @@ def test_evaluate_from_another_folder_and_of_classes_that_changed(photos, tmp_pa
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     asked = ("evaluate", f"run={tmp_path}/run")
-    assert f"images of {tmp_path}/own" in run_here(*asked).stderr
+    assert f"images of {tmp_path}/own" in run_here(*asked).stdout
     (tmp_path / "own" / "red").rename(tmp_path / "own" / "violet")
     said = run_here(*asked, code=2).stderr
     assert "1 labels that the run does not know: violet" in said

@@ -13,9 +13,9 @@ from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.console import Console
 from zoo.assembly.outputs import log_loss, outputs_over
 from zoo.assembly.pinned import check_installed, recorded_wrappers
-from zoo.assembly.sources import build_source, list_configured
+from zoo.assembly.sources import CACHE_DIR, build_source, list_configured
 from zoo.assembly.using import load_saved
-from zoo.config.compose import configure, from_plain
+from zoo.config.compose import configure_data, from_plain
 from zoo.contracts.data import DataSource
 from zoo.contracts.evaluation import Scores
 from zoo.contracts.importing import Provenance
@@ -51,22 +51,12 @@ def evaluate_run(
     imported = Provenance.from_origin(saved.origin)
     if imported is not None:
         console.say(imported.line())
-    if not data and "published" in saved.origin:
-        raise UserError(
-            "a published model does not say where its data lie",
-            where=f"run={folder}",
-            do=["give labelled images: data=PATH", f"the scores of its own data are in {folder / 'README.md'}"],
-        )
-    record = None if data else RunRecord.load(RunFolder.open(folder).record)
+    record = None if data else _record_of(folder, saved=saved)
     if record is not None:
         listing, source, options = _own_data(record, plugins, saved=saved, console=console)
     else:
-        listing, source, options = _other_data(data, plugins, saved=saved)
-        if not any(sample.split for sample in source.samples()) and _was_trained_on(folder, listing):
-            console.say(
-                "warning: the run was trained on some of these images, and its scores on them are too good; without "
-                f"{data[0]} its own test images alone are scored"
-            )
+        listing, source, options = _other_data(data, plugins, saved=saved, console=console)
+        _warn_of_own_images(folder, source, console=console)
     chosen = split or ("test" if "test" in listing.splits else "val")
     if chosen not in listing.splits:
         raise UserError(f"the data have no {chosen} images", where=f"split={chosen}", allowed=", ".join(listing.splits))
@@ -138,38 +128,53 @@ def _refuse_unknown(labels: Iterable[str], *, saved: SavedModel, where: str) -> 
         )
 
 
-def _was_trained_on(folder: Path, listing: Listing) -> bool:
-    """Whether a run says that its data lie where these do."""
+def _record_of(folder: Path, *, saved: SavedModel) -> RunRecord:
+    """The record of the run that a model was saved by.
+
+    Raises:
+        UserError: It was published without one that says where its data lie.
+    """
+    if "published" in saved.origin:
+        raise UserError(
+            "a published model does not say where its data lie",
+            where=f"run={folder}",
+            do=["give labelled images: data=PATH", f"the scores of its own data are in {folder / 'README.md'}"],
+        )
+    return RunRecord.load(RunFolder.open(folder).record)
+
+
+def _warn_of_own_images(folder: Path, source: DataSource, *, console: Console) -> None:
+    """Warns where the run was trained on some of these images: they have no splits, and lie where its own did."""
     record = RunFolder(folder).record
     used = RunRecord.load(record).data if record.is_file() else None
-    return used is not None and Path(used.location).resolve() == Path(listing.location).resolve()
+    same = used is not None and Path(used.location).resolve() == Path(source.location).resolve()
+    if same and not any(sample.split for sample in source.samples()):
+        console.say(
+            "warning: the run was trained on some of these images, and its scores on them are too good; without data= "
+            "its own test images alone are scored"
+        )
 
 
 def _other_data(
-    words: Sequence[str], plugins: Plugins, *, saved: SavedModel
+    words: Sequence[str], plugins: Plugins, *, saved: SavedModel, console: Console
 ) -> tuple[Listing, DataSource, dict[str, Any]]:
     """All labelled images that the words mean, in the run's own classes; those without a split count as test."""
-    config = configure(words, plugins, source_for=source_name_for)
-    raise_all(
-        [
-            UserError(
-                f"data.{key} has no effect: all images are scored, as the run's own were seen",
-                where=f"data.{key}",
-                do="leave it out",
-            )
-            for key in config.data.common
-            if config.asked(f"data.{key}")
-        ]
-    )
-    where = words[0]
-    source = build_source(config.data, plugins.registry)
+    component, notes = configure_data(words, plugins, source_for=source_name_for)
+    for note in notes:
+        console.say(note)
+    entry, where = plugins.registry.get(component.kind, component.name), words[0]
+    idle = {f"data.{key}" for key in component.common if not (key == CACHE_DIR and entry.takes(key))}
+    what = "has no effect: all images are scored, as the run's own were seen"
+    given = [word.partition("=")[0] for word in words]
+    raise_all([UserError(f"{key} {what}", where=key, do="leave it out") for key in given if key in idle])
+    source = build_source(component, plugins.registry)
     if holds_arrays(source) != saved.preprocess.takes_numbers:
         kinds = ("images", "arrays of numbers")
         has, takes = kinds[holds_arrays(source)], kinds[saved.preprocess.takes_numbers]
         raise UserError(f"the data are {has}; the run was trained on {takes}", where=where)
     samples = tuple(sorted(source.samples(), key=lambda sample: sample.key))
     if not samples:
-        raise UserError(f"no images in {source.location}", where=where)
+        raise UserError(f"there is nothing in {source.location}", where=where)
     _refuse_unknown((label for sample in samples for label in sample.labels), saved=saved, where=where)
     if source.task is not saved.task:
         raise UserError(f"the data are {source.task.value}, the run is {saved.task.value}", where=where)
@@ -182,5 +187,6 @@ def _other_data(
         classes=saved.classes,
         channels=saved.preprocess.channels,
         median_side_px=saved.preprocess.size,
+        arrays=holds_arrays(source),
     )
     return listing, source, {"cache": "none"}
