@@ -54,6 +54,11 @@ def difference(rows: Rows, ours: str, theirs: str) -> Interval:
     return Interval(-gap.value, -gap.high, -gap.low)
 
 
+def timed(rows: Rows) -> list[float]:
+    """The seconds of the rows that say something of speed: those that repeat epochs may run beside other work."""
+    return [r["seconds"] for r in rows if not r.get("as_first")]
+
+
 def table(rows: Rows) -> list[str]:
     """Markdown: a line for each side, the most accurate first."""
     sides = sorted(dict.fromkeys(r["side"] for r in rows), key=lambda side: -accuracy_of(rows, side).value)
@@ -65,7 +70,7 @@ def table(rows: Rows) -> list[str]:
     for side in sides:
         own = [r for r in rows if r["side"] == side]
         each, mean = [r["accuracy"] for r in own], accuracy_of(rows, side)
-        seconds = [r["seconds"] for r in own if not r.get("as_first")]  # those ran beside other work
+        seconds = timed(own)
         epochs = statistics.mean(r["epochs"] for r in own) if all("epochs" in r for r in own) else None
         cells = [
             side,
@@ -121,7 +126,7 @@ def draw_sides(rows: Rows, file: Path, *, title: str) -> Path:
         axes.plot([mean.low, mean.high], [height, height], color=colour, alpha=0.35, linewidth=6)
         axes.plot(mean.value, height, "|", color=colour, markersize=22, markeredgewidth=3)
         axes.plot([r["accuracy"] for r in own], [height] * len(own), "o", color="black", markersize=4)
-        seconds = statistics.median(r["seconds"] for r in own)
+        seconds = statistics.median(timed(own))
         axes.annotate(f"{mean.value:.3f}, {seconds:.0f} s", (mean.value, height + 0.28), ha="center", fontsize=8)
     axes.set(
         yticks=range(len(sides)), yticklabels=sides, ylim=(-0.5, len(sides) - 0.3), xlabel="test accuracy", title=title

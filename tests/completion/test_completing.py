@@ -175,7 +175,7 @@ def test_sub_words(words: Words) -> None:
     ("verb", "flags"),
     [
         ("finetune", {"-m", "--json", "--cfg", "--help"}),
-        ("plugins", {"--files", "--json", "--kind", "--help"}),
+        ("plugins", {"--author", "--files", "--json", "--kind", "--quick", "--help"}),
         ("predict", {"--json", "--help"}),
     ],
 )
