@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,6 +16,22 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 MakeDistribution = Callable[..., Path]
+
+
+@pytest.fixture
+def unlistable(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """`unlistable("closed")`: from then on folders whose path ends so may not be listed, whoever runs the tests."""
+    real = os.scandir
+
+    def close(ending: str) -> None:
+        def refuse(path: str | Path) -> Any:
+            if str(path).endswith(ending):
+                raise PermissionError(13, "Permission denied")
+            return real(path)
+
+        monkeypatch.setattr(os, "scandir", refuse)
+
+    return close
 
 
 @pytest.fixture

@@ -62,17 +62,10 @@ def test_a_folder_lists_a_link_to_itself_as_a_row(tmp_path):
     assert names(tmp_path) == [str(tmp_path / "self.jpg")]
 
 
-def test_a_folder_with_one_that_cannot_be_listed_is_a_user_error(tmp_path, monkeypatch):
+def test_a_folder_with_one_that_cannot_be_listed_is_a_user_error(tmp_path, unlistable):
     picture(tmp_path / "a.png")
     picture(tmp_path / "closed" / "b.png")
-    real = os.scandir
-
-    def refuse(path):
-        if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied")
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    unlistable("closed")
     with pytest.raises(UserError, match="closed' cannot be listed: Permission denied"):
         names(tmp_path)
 

@@ -103,16 +103,9 @@ def test_path_that_may_not_be_read(tmp_path, monkeypatch):
         source_name_for(tmp_path / "a.csv")
 
 
-def test_folder_in_it_that_cannot_be_listed(tmp_path, monkeypatch):
+def test_folder_in_it_that_cannot_be_listed(tmp_path, unlistable):
     make(tmp_path, "labels.csv", "train/cat/1.png")
-    real = os.scandir
-
-    def refuse(path):
-        if str(path).endswith("train"):
-            raise PermissionError(13, "Permission denied")
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    unlistable("train")
     with pytest.raises(UserError, match="train' cannot be listed: Permission denied"):
         source_name_for(tmp_path)
 

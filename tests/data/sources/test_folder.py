@@ -201,16 +201,9 @@ def test_folder_refuses_what_is_no_folder(tmp_path, photo):
             Folder(path=str(path))
 
 
-def test_folder_refuses_a_folder_that_may_not_be_listed(tmp_path, fill, monkeypatch):
+def test_folder_refuses_a_folder_that_may_not_be_listed(tmp_path, fill, unlistable):
     fill(tmp_path, {"cat": 1, "dog": 1})
-    real = os.scandir
-
-    def refuse(path):
-        if str(path).endswith("dog"):
-            raise PermissionError(13, "Permission denied")
-        return real(path)
-
-    monkeypatch.setattr(os, "scandir", refuse)
+    unlistable("dog")
     with pytest.raises(UserError, match="cannot be listed: Permission denied"):
         Folder(path=str(tmp_path)).samples()
 
