@@ -13,7 +13,7 @@ from zoo.artifacts.saved_model import SavedModel
 from zoo.assembly.console import Console
 from zoo.assembly.outputs import log_loss, outputs_over
 from zoo.assembly.pinned import check_installed, recorded_wrappers
-from zoo.assembly.sources import CACHE_DIR, build_source, list_configured
+from zoo.assembly.sources import build_source, list_configured, refuse_idle
 from zoo.assembly.using import load_saved
 from zoo.config.compose import configure_data, from_plain
 from zoo.contracts.data import DataSource
@@ -24,7 +24,7 @@ from zoo.data.batches import Batches
 from zoo.data.listing import Listing
 from zoo.data.pack import pack
 from zoo.data.shorthand import source_name_for
-from zoo.errors import UserError, name_list, raise_all
+from zoo.errors import UserError, name_list
 from zoo.evaluation.metrics import score
 from zoo.plugins import Plugins
 from zoo.training.devices import keep_freed_memory, make_accelerator
@@ -163,10 +163,8 @@ def _other_data(
     for note in notes:
         console.say(note)
     entry, where = plugins.registry.get(component.kind, component.name), words[0]
-    idle = {f"data.{key}" for key in component.common if not (key == CACHE_DIR and entry.takes(key))}
-    what = "has no effect: all images are scored, as the run's own were seen"
-    given = [word.partition("=")[0] for word in words]
-    raise_all([UserError(f"{key} {what}", where=key, do="leave it out") for key in given if key in idle])
+    why = "all images are scored, as the run's own were seen"
+    refuse_idle(words, component.common, source=entry, why=why)
     source = build_source(component, plugins.registry)
     if holds_arrays(source) != saved.preprocess.takes_numbers:
         kinds = ("images", "arrays of numbers")

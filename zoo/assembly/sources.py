@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Collection, Sequence
 
+from zoo.components import Entry
 from zoo.config.run_config import Component
 from zoo.contracts.data import DataSource
 from zoo.data.listing import Listing, list_images
+from zoo.errors import UserError, raise_all
 from zoo.registry import Registry
 
 CACHE_DIR = "cache_dir"
@@ -23,6 +26,23 @@ def build_source(component: Component, registry: Registry) -> DataSource:
     told = {CACHE_DIR: component.options[CACHE_DIR]} if entry.takes(CACHE_DIR) else {}
     source: DataSource = entry.build(**component.own, **told)
     return source
+
+
+def refuse_idle(words: Sequence[str], idle: Collection[str], *, source: Entry, why: str) -> None:
+    """Refuses words about data that could do nothing; `cache_dir` does something to a source that keeps files there.
+
+    Args:
+        words: `data.KEY=VALUE`.
+        idle: The keys without `data.`, `cache_dir` among them or not.
+        source: What reads the data.
+        why: What makes them idle.
+
+    Raises:
+        UserErrors: All of them.
+    """
+    keys = {f"data.{key}" for key in idle if not (key == CACHE_DIR and source.takes(key))}
+    given = [word.partition("=")[0] for word in words]
+    raise_all([UserError(f"{key} has no effect: {why}", where=key, do="leave it out") for key in given if key in keys])
 
 
 def list_configured(component: Component, registry: Registry) -> tuple[DataSource, Listing]:

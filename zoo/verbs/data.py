@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo.errors import UserError, raise_all
+from zoo.errors import UserError
 from zoo.plugins import load_plugins
 from zoo.verbs.arguments import read_arguments, usage
 
 if TYPE_CHECKING:
     from zoo.data.audit import Audit
-    from zoo.registry import Entry
 
 KEYS = {
     "path": "PATH   a folder of class folders, a table, an archive, or a registered name such as digits "
@@ -54,7 +53,7 @@ def _help() -> int:
 
 def _check(words: Sequence[str]) -> Audit:
     """Lists what the words mean as a run would, and reads every image once; nothing is kept."""
-    from zoo.assembly.sources import list_configured
+    from zoo.assembly.sources import list_configured, refuse_idle
     from zoo.config.compose import configure_data
     from zoo.data.audit import audit
     from zoo.data.pack import read_images
@@ -63,21 +62,15 @@ def _check(words: Sequence[str]) -> Audit:
 
     plugins = load_plugins()
     component, notes = configure_data(words, plugins, source_for=source_name_for)
-    _refuse_idle(words, plugins.registry.get(component.kind, component.name))
+    entry = plugins.registry.get(component.kind, component.name)
+    why = "every image is read once, and no pixels are kept"
+    refuse_idle(words, ("cache", "threads", "cache_dir"), source=entry, why=why)
     source, listing = list_configured(component, plugins.registry)
     half = (0.5,) * listing.channels
     blank = Preprocess(size=32, mean=half, std=half, resize="squash")  # arrays are not resized
     index = read_images(listing, source, preprocess=blank, cache="none").index
     found = audit(listing, index, max_bad_fraction=component.options["max_bad_fraction"])
     return dataclasses.replace(found, notes=(*notes, *found.notes))
-
-
-def _refuse_idle(words: Sequence[str], source: Entry) -> None:
-    """Raises UserErrors for options of a run that a check has no use for."""
-    keys = [word.partition("=")[0] for word in words]
-    idle = ["data.cache", "data.threads", *([] if source.takes("cache_dir") else ["data.cache_dir"])]
-    what = "has no effect: every image is read once, and no pixels are kept"
-    raise_all([UserError(f"{key} {what}", where=key, do="leave it out") for key in keys if key in idle])
 
 
 def _lines(found: Audit) -> list[str]:
